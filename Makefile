@@ -1,0 +1,41 @@
+# Each target prepares .venv by itself; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help setup demo up test test-all lint format bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## prepare .venv with the locked dependencies (every target does it)
+	@tools/bootstrap
+
+demo: setup ## send 60 e-mails at 3,000 an hour on embedded servers, and show the evidence
+	@$(BIN)/kadencia demo
+
+up: setup ## run the whole product on this machine
+	@$(BIN)/kadencia up
+
+test: setup ## check style, types and layers, and run the tests
+	@tools/test
+
+test-all: setup ## the same with the slow tests, and Debian's servers where they are installed
+	@tools/test --all
+
+lint: setup ## check style, types, layers and the lock file
+	@tools/lint
+
+format: setup ## lay the code out
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## measure, and print medians and ratios
+	@$(BIN)/python -m benchmarks
+
+lock: setup ## renew requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile --quiet pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+
+clean: ## remove .venv and what the tools leave behind
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist

@@ -1,0 +1,8 @@
+"""Tables, states and their moves, migrations. Opens nothing."""
+
+from models import automation, fleet, organisation, outbox, triggers
+from models.base import Base
+
+metadata = Base.metadata
+
+__all__ = ["Base", "automation", "fleet", "metadata", "organisation", "outbox", "triggers"]

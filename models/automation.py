@@ -1,0 +1,170 @@
+"""SMTP accounts, automatic tasks, and the journal of their runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, CreatedAt, Id
+
+
+class SmtpAccount(Base):
+    """Host, security, credentials and limits of one SMTP server."""
+
+    __tablename__ = "smtp_account"
+    __table_args__ = (
+        UniqueConstraint("company_id", "name"),
+        UniqueConstraint("id", "company_id"),
+        CheckConstraint("port BETWEEN 1 AND 65535", name="port"),
+        CheckConstraint("security IN ('none', 'starttls', 'tls')", name="security"),
+        CheckConstraint("(username IS NULL) = (password IS NULL)", name="log_in"),
+        CheckConstraint("most_connections BETWEEN 1 AND 1000", name="most_connections"),
+        CheckConstraint("connection_messages > 0", name="connection_messages"),
+        CheckConstraint("connect_timeout > 0 AND command_timeout > 0", name="time_outs"),
+        CheckConstraint("hourly_limit >= 1 AND domain_hourly_limit >= 1", name="limits"),
+    )
+
+    id: Mapped[Id]
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    name: Mapped[str]
+    host: Mapped[str]
+    port: Mapped[int]
+    security: Mapped[str]
+    verify: Mapped[bool] = mapped_column(server_default="true")
+    ca_file: Mapped[str | None]
+    username: Mapped[str | None]
+    password: Mapped[bytes | None]
+    """Encrypted at rest (`worker/vault.py`)."""
+    helo_name: Mapped[str | None]
+    connect_timeout: Mapped[float] = mapped_column(server_default="30")
+    command_timeout: Mapped[float] = mapped_column(server_default="60")
+    connection_messages: Mapped[int] = mapped_column(server_default="100")
+    """The most messages that one connection carries."""
+    most_connections: Mapped[int] = mapped_column(server_default="4")
+    hourly_limit: Mapped[int | None]
+    domain_hourly_limit: Mapped[int | None]
+    """The most recipients of one domain in a window, for each domain by itself."""
+    enabled: Mapped[bool] = mapped_column(server_default="true")
+    breaker_failures: Mapped[int] = mapped_column(server_default="0")
+    breaker_until: Mapped[datetime | None]
+    breaker_why: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+
+
+class AutomaticTask(Base):
+    """*Automatické odosielanie e-mailov*: what sends which messages, from where, how fast."""
+
+    __tablename__ = "automatic_task"
+    __table_args__ = (
+        UniqueConstraint("company_id", "name"),
+        UniqueConstraint("id", "company_id"),
+        ForeignKeyConstraint(
+            ["smtp_account_id", "company_id"], ["smtp_account.id", "smtp_account.company_id"]
+        ),
+        # A standard user can never run a task: the key carries the kind.
+        ForeignKeyConstraint(
+            ["user_id", "company_id", "user_kind"], ["user.id", "user.company_id", "user.kind"]
+        ),
+        CheckConstraint("user_kind = 'system'", name="system_user"),
+        CheckConstraint("cadence BETWEEN 100 AND cadence_ceiling", name="cadence"),
+        CheckConstraint("cadence_ceiling >= 3000", name="cadence_ceiling"),
+        CheckConstraint("reserve >= 0 AND reserve < cadence", name="reserve"),
+        CheckConstraint("unknown_policy IN ('hold', 'resend')", name="unknown_policy"),
+        CheckConstraint("retry_first > 0 AND retry_longest >= retry_first", name="retry"),
+        CheckConstraint("most_attempts BETWEEN 1 AND 1000", name="most_attempts"),
+        CheckConstraint(
+            "num_nonnulls(plan_days, plan_from, plan_until) IN (0, 3)", name="plan_is_whole"
+        ),
+        CheckConstraint("plan_days <@ ARRAY[1,2,3,4,5,6,7]::smallint[]", name="plan_days"),
+        CheckConstraint("cardinality(plan_days) > 0", name="plan_has_days"),
+        CheckConstraint("plan_from <> plan_until", name="plan_hours"),
+        CheckConstraint("waits_for IN ('work', 'slot', 'connection', 'plan')", name="waits_for"),
+        Index(None, "next_run_at", postgresql_where=text("active")),
+    )
+
+    id: Mapped[Id]
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    name: Mapped[str]
+    server_id: Mapped[int] = mapped_column(ForeignKey("server.id"))
+    user_id: Mapped[int]
+    user_kind: Mapped[str] = mapped_column(server_default="system")
+    smtp_account_id: Mapped[int]
+    sender_name: Mapped[str]
+    sender_address: Mapped[str]
+    envelope_sender: Mapped[str | None]
+    """Where bounces go; absent: the sender's address."""
+    cadence: Mapped[int]
+    """The most envelope recipients in any window of 60 minutes."""
+    cadence_ceiling: Mapped[int] = mapped_column(server_default="3000")
+    """Raised by an administrator, for a relay of their own."""
+    reserve: Mapped[int] = mapped_column(server_default="0")
+    """How much of the cadence only transactional messages may use."""
+    retry_first: Mapped[float] = mapped_column(server_default="60")
+    """Seconds to the first retry of a deferred message."""
+    retry_longest: Mapped[float] = mapped_column(server_default="7200")
+    most_attempts: Mapped[int] = mapped_column(server_default="50")
+    unknown_policy: Mapped[str] = mapped_column(server_default="hold")
+    plan_days: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger()))
+    """ISO days of the week, 1 is Monday; absent: always."""
+    plan_from: Mapped[time | None]
+    """In the company's time zone; a plan that ends before it starts runs past midnight."""
+    plan_until: Mapped[time | None]
+    active: Mapped[bool] = mapped_column(server_default="false")
+    next_run_at: Mapped[datetime | None]
+    """When beat enqueues the next sweep; absent: when something is enqueued."""
+    sweep_no: Mapped[int] = mapped_column(server_default="0")
+    waits_for: Mapped[str] = mapped_column(server_default="work")
+    created_at: Mapped[CreatedAt]
+
+
+class TaskEstablishment(Base):
+    """An establishment to whose messages a task is limited."""
+
+    __tablename__ = "task_establishment"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["task_id", "company_id"],
+            ["automatic_task.id", "automatic_task.company_id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["establishment_id", "company_id"], ["establishment.id", "establishment.company_id"]
+        ),
+    )
+
+    task_id: Mapped[int] = mapped_column(primary_key=True)
+    establishment_id: Mapped[int] = mapped_column(primary_key=True)
+    company_id: Mapped[int]
+
+
+class TaskRun(Base):
+    """The journal: one run of an automatic task, from its first sweep to nothing left to do."""
+
+    __tablename__ = "task_run"
+    __table_args__ = (
+        Index(
+            "uq_task_run_open", "task_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+        Index(None, "task_id", "started_at"),
+    )
+
+    id: Mapped[Id]
+    task_id: Mapped[int] = mapped_column(ForeignKey("automatic_task.id", ondelete="CASCADE"))
+    started_at: Mapped[CreatedAt]
+    ended_at: Mapped[datetime | None]
+    sweeps: Mapped[int] = mapped_column(server_default="0")
+    released: Mapped[int] = mapped_column(server_default="0")
+    last_sweep_at: Mapped[datetime | None]
+    why_not_more: Mapped[str | None]
+    """What kept the last sweep from releasing more."""

@@ -1,0 +1,289 @@
+"""The outbox: messages, their recipients and content, attempts, suppressions."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Text
+
+from models.base import Base, CreatedAt, Id
+from models.states import AttemptState, MessageState, RecipientKind, RecipientState
+
+
+def one_of(
+    column: str, values: type[MessageState | RecipientState | AttemptState | RecipientKind]
+) -> str:
+    """SQL that holds a text column to an enumeration."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({listed})"
+
+
+READY = text("state = 'ready'")
+
+
+class Lane(Base):
+    """Messages that the same automatic tasks may take; hot queries go lane by lane.
+
+    One company, one establishment or none, one named task or none.
+    """
+
+    __tablename__ = "lane"
+    __table_args__ = (
+        UniqueConstraint(
+            "company_id", "establishment_id", "task_id", postgresql_nulls_not_distinct=True
+        ),
+        UniqueConstraint("id", "company_id"),
+        ForeignKeyConstraint(
+            ["establishment_id", "company_id"], ["establishment.id", "establishment.company_id"]
+        ),
+        ForeignKeyConstraint(
+            ["task_id", "company_id"], ["automatic_task.id", "automatic_task.company_id"]
+        ),
+    )
+
+    id: Mapped[Id]
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    establishment_id: Mapped[int | None]
+    task_id: Mapped[int | None]
+
+
+class Body(Base):
+    """Text, HTML and attachments, kept once however many messages share them."""
+
+    __tablename__ = "body"
+    __table_args__ = (
+        UniqueConstraint("digest"),
+        CheckConstraint("num_nonnulls(text, html) >= 1", name="not_empty"),
+    )
+
+    id: Mapped[Id]
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    text: Mapped[str | None]
+    html: Mapped[str | None]
+    template: Mapped[bool]
+    """Whether text and html are templates, filled with each message's fields."""
+    size: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+
+class Attachment(Base):
+    """The octets of a file, kept once by their SHA-256."""
+
+    __tablename__ = "attachment"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[Id]
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class BodyAttachment(Base):
+    """A file of a body, under a name and a type."""
+
+    __tablename__ = "body_attachment"
+    __table_args__ = (Index(None, "attachment_id"),)
+
+    body_id: Mapped[int] = mapped_column(
+        ForeignKey("body.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    attachment_id: Mapped[int] = mapped_column(ForeignKey("attachment.id"))
+    filename: Mapped[str]
+    content_type: Mapped[str]
+    content_id: Mapped[str | None]
+
+
+class Message(Base):
+    """One row of the outbox: one e-mail to its recipients."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        ForeignKeyConstraint(["lane_id", "company_id"], ["lane.id", "lane.company_id"]),
+        CheckConstraint(one_of("state", MessageState), name="state"),
+        CheckConstraint("priority BETWEEN 0 AND 2", name="priority"),
+        CheckConstraint(
+            "(state IN ('released', 'sending')) = (lease IS NOT NULL AND deadline IS NOT NULL)",
+            name="lease",
+        ),
+        CheckConstraint("state NOT IN ('released', 'sending') OR task_id IS NOT NULL", name="task"),
+        CheckConstraint(
+            "(state IN ('ready', 'released', 'sending', 'held', 'unknown')) = (settled_at IS NULL)",
+            name="settled",
+        ),
+        CheckConstraint("cost > 0", name="cost"),
+        Index(
+            "uq_message_idempotency_key",
+            "company_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        # The sweep's two ways in: by age, and domain by domain when some domains are full.
+        Index("ix_message_ready", "lane_id", "priority", "not_before", postgresql_where=READY),
+        Index(
+            "ix_message_ready_domain",
+            "lane_id",
+            "priority",
+            "domain",
+            "not_before",
+            postgresql_where=READY,
+        ),
+        Index(
+            "ix_message_leased",
+            "task_id",
+            "deadline",
+            postgresql_where=text("state IN ('released', 'sending')"),
+        ),
+        Index(
+            "ix_message_expires", "expires_at", postgresql_where=text("state IN ('ready', 'held')")
+        ),
+        Index(
+            "ix_message_parked",
+            "state",
+            "id",
+            postgresql_where=text("state IN ('held', 'unknown')"),
+        ),
+        Index("ix_message_settled", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+        Index(None, "company_id", "id"),
+        Index(None, "body_id"),
+        # A busy queue of updates: leave room for heap-only ones, and vacuum early.
+        {
+            "postgresql_with": {
+                "fillfactor": "85",
+                "autovacuum_vacuum_scale_factor": "0.02",
+                "autovacuum_vacuum_threshold": "5000",
+            }
+        },
+    )
+
+    id: Mapped[Id]
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    lane_id: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default="ready")
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    not_before: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[CreatedAt]
+    settled_at: Mapped[datetime | None]
+    lease: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    """The fence: a worker acts only while this is its token; the attempt's id as well."""
+    deadline: Mapped[datetime | None]
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("automatic_task.id"))
+    """The automatic task that released it last."""
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """Charged attempts."""
+    unknowns: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """How often it became unknown; a second time it is held whatever the policy."""
+    why: Mapped[str | None]
+    """Why it stands where it stands, in a few words."""
+    domain: Mapped[str]
+    """The first recipient's domain."""
+    cost: Mapped[int] = mapped_column(SmallInteger)
+    """Envelope recipients still to be reached: what a permit costs."""
+    message_id: Mapped[str]
+    """The Message-ID header, fixed at enqueue and the same in every attempt."""
+    subject: Mapped[str]
+    body_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("body.id"))
+    """Absent once retention has dropped the body."""
+    fields: Mapped[dict[str, Any] | None]
+    """What fills the body's template."""
+    reply_to: Mapped[list[str] | None] = mapped_column(ARRAY(Text()))
+    list_unsubscribe: Mapped[list[str] | None] = mapped_column(ARRAY(Text()))
+    headers: Mapped[list[Any] | None]
+    """Own headers, as pairs."""
+    idempotency_key: Mapped[str | None]
+    digest: Mapped[bytes | None]
+    """Of what was enqueued under the idempotency key, to tell a repeat from a conflict."""
+    reference: Mapped[str | None]
+    """The enqueuer's own reference."""
+
+
+class Recipient(Base):
+    """One envelope recipient."""
+
+    __tablename__ = "recipient"
+    __table_args__ = (
+        CheckConstraint(one_of("state", RecipientState), name="state"),
+        CheckConstraint(one_of("kind", RecipientKind), name="kind"),
+        Index(None, "address"),
+    )
+
+    message_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("message.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    kind: Mapped[str] = mapped_column(server_default="to")
+    address: Mapped[str]
+    """addr-spec (RFC 5322 section 3.4.1); the domain in A-labels and lower case."""
+    domain: Mapped[str]
+    name: Mapped[str | None]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    reply: Mapped[str | None]
+    """The far side's last words on this recipient."""
+
+
+class Attempt(Base):
+    """One hand-over, opened at the claim; the evidence, and the source of every count."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        CheckConstraint(one_of("state", AttemptState), name="state"),
+        CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="closed"),
+        CheckConstraint("cost > 0", name="cost"),
+        Index(None, "message_id"),
+        Index(None, "task_id", "opened_at"),
+        Index(None, "smtp_account_id", "opened_at"),
+        Index(None, "opened_at"),
+        Index("ix_attempt_open", "opened_at", postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    """The lease token it was claimed with, and the permit's id."""
+    message_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("message.id", ondelete="CASCADE")
+    )
+    task_id: Mapped[int] = mapped_column(ForeignKey("automatic_task.id"))
+    smtp_account_id: Mapped[int] = mapped_column(ForeignKey("smtp_account.id"))
+    worker: Mapped[str]
+    """OAC server, host and process that made it."""
+    state: Mapped[str] = mapped_column(server_default="open")
+    opened_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    closed_at: Mapped[datetime | None]
+    cost: Mapped[int] = mapped_column(SmallInteger)
+    domains: Mapped[dict[str, Any]]
+    """Envelope recipients of each domain."""
+    phase: Mapped[str | None]
+    code: Mapped[int | None] = mapped_column(SmallInteger)
+    enhanced: Mapped[str | None]
+    text: Mapped[str | None]
+    replies: Mapped[list[Any] | None]
+    """The far side's words on each recipient, where they differ from those on the message."""
+
+
+class Suppression(Base):
+    """An address that must not be written to, and why; checked at the claim."""
+
+    __tablename__ = "suppression"
+    __table_args__ = (CheckConstraint("address = lower(address)", name="lower_case"),)
+
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"), primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    why: Mapped[str]
+    created_at: Mapped[CreatedAt]

@@ -1,0 +1,119 @@
+"""The states of a message and of a recipient, and every move that is allowed.
+
+Declared here once and enforced in one place: the trigger of `models/triggers.py`, which
+no caller can go round.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    READY = "ready"
+    RELEASED = "released"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNDELIVERED = "undelivered"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    UNKNOWN = "unknown"
+
+
+S = MessageState
+
+MOVES: dict[MessageState, frozenset[MessageState]] = {
+    # ready → unknown: only after a restore from backup, when nobody knows what went meanwhile.
+    S.READY: frozenset({S.RELEASED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}),
+    # released → sent: the answer to an earlier attempt came after a resend was decided.
+    S.RELEASED: frozenset(
+        {S.READY, S.SENDING, S.SENT, S.SUPPRESSED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}
+    ),
+    S.SENDING: frozenset({S.READY, S.SENT, S.FAILED, S.EXPIRED, S.UNKNOWN}),
+    S.UNKNOWN: frozenset(
+        {S.READY, S.SENT, S.FAILED, S.DELIVERED, S.UNDELIVERED, S.EXPIRED, S.CANCELLED}
+    ),
+    S.SENT: frozenset({S.DELIVERED, S.UNDELIVERED, S.READY}),
+    # From the ends there is one way back: a person prepares the message for sending again.
+    S.DELIVERED: frozenset({S.READY}),
+    S.UNDELIVERED: frozenset({S.READY, S.DELIVERED}),
+    S.FAILED: frozenset({S.READY}),
+    S.SUPPRESSED: frozenset({S.READY}),
+    S.EXPIRED: frozenset({S.READY}),
+    S.CANCELLED: frozenset({S.READY}),
+    S.HELD: frozenset({S.READY, S.CANCELLED, S.EXPIRED}),
+}
+
+ENDS = frozenset(
+    {S.SENT, S.DELIVERED, S.FAILED, S.UNDELIVERED, S.SUPPRESSED, S.EXPIRED, S.CANCELLED}
+)
+"""States in which nothing more is tried by itself."""
+
+SLOVAK: dict[MessageState, str] = {
+    S.READY: "Pripravená na odoslanie",
+    S.RELEASED: "Odosiela sa",
+    S.SENDING: "Odosiela sa",
+    S.SENT: "Odoslané",
+    S.DELIVERED: "Doručené",
+    S.FAILED: "Odoslanie neúspešné",
+    S.UNDELIVERED: "Nedoručené",
+    S.SUPPRESSED: "Zakázaný príjemca",
+    S.EXPIRED: "Vypršala platnosť",
+    S.CANCELLED: "Zrušená",
+    S.HELD: "Neodosielať",
+    S.UNKNOWN: "Neistá",
+}
+
+
+class RecipientState(StrEnum):
+    """Where one recipient of a message stands; the message's state is derived from them."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+
+
+class RecipientKind(StrEnum):
+    """The header in which a recipient is named; bcc in none."""
+
+    TO = "to"
+    CC = "cc"
+    BCC = "bcc"
+
+
+class AttemptState(StrEnum):
+    """An attempt is open until the far side's answer, or its absence, closes it."""
+
+    OPEN = "open"
+    VOID = "void"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Priority(IntEnum):
+    """Which message goes first; a transactional one may use the reserve of a cadence."""
+
+    TRANSACTIONAL = 0
+    NORMAL = 1
+    BULK = 2
+
+
+class Waits(StrEnum):
+    """What an automatic task waits for until its next sweep."""
+
+    WORK = "work"
+    SLOT = "slot"
+    CONNECTION = "connection"
+    PLAN = "plan"

@@ -1,0 +1,56 @@
+"""The names of Celery tasks and queues, each written down once."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+SERVER_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""What an OAC server may be called: it becomes part of queue and node names."""
+
+CONTROL_QUEUE = "kadencia.control"
+"""Periodic work that any server's control process may do: recover, retention, alarms."""
+
+
+class Task(StrEnum):
+    """Celery's task names."""
+
+    SWEEP = "kadencia.sweep"
+    SEND = "kadencia.send"
+    RECOVER = "kadencia.recover"
+    RETAIN = "kadencia.retain"
+    CANARY = "kadencia.canary"
+
+
+ROUTES: dict[str, dict[str, str]] = {
+    Task.RECOVER: {"queue": CONTROL_QUEUE},
+    Task.RETAIN: {"queue": CONTROL_QUEUE},
+}
+"""Where a task goes that belongs to no server; sweeps, sends and canaries are addressed."""
+
+
+def sweep_queue(server: str) -> str:
+    """The queue of a server's control process.
+
+    >>> sweep_queue("local")
+    'oac.local.sweep'
+    """
+    return f"oac.{server}.sweep"
+
+
+def send_queue(server: str) -> str:
+    """The queue of a server's sending processes.
+
+    >>> send_queue("local")
+    'oac.local'
+    """
+    return f"oac.{server}"
+
+
+def first_queue(server: str) -> str:
+    """The queue of a server's transactional messages, which its processes empty first.
+
+    >>> first_queue("local")
+    'oac.local.first'
+    """
+    return f"oac.{server}.first"

@@ -1,0 +1,70 @@
+"""What may stand in a message's fields: the error for what may not, and the check of characters."""
+
+from __future__ import annotations
+
+import re
+
+# Cc: C0, DEL and C1. U+2028 and U+2029 end a line for str.splitlines() and for some readers.
+# Surrogates have no UTF-8 form, so they could never leave this process.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SHOWN = 80  # characters of an offending value repeated in an error; chosen: one line
+
+
+class ContentError(ValueError):
+    """A part of a message is not fit to be sent. Sending it again will not help.
+
+    Attributes:
+        what: what is wrong, in words.
+        where: the field, header, template part or attachment it is wrong in.
+        mend: what a person or a calling service is to change.
+    """
+
+    def __init__(self, what: str, where: str, mend: str) -> None:
+        super().__init__(what, where, mend)  # all three, or unpickling fails
+        self.what = what
+        self.where = where
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.mend}"
+
+
+def refuse_unsafe(text: str, where: str, error: type[ContentError] = ContentError) -> None:
+    """Refuse characters that could end a line or cannot be encoded.
+
+    Every header passes here: a CR or LF in a value would let the caller's data
+    write headers of its own (header injection).
+
+    Raises:
+        ContentError: of the type `error`, naming the first such character.
+
+    >>> refuse_unsafe("Dobrý deň", "Subject")
+    >>> refuse_unsafe("Hi" + chr(10) + "Bcc: x@y.example", "Subject")
+    Traceback (most recent call last):
+    worker.core.content.ContentError: Subject: has the character U+000A at position 3; remove it
+    """
+    found = _UNSAFE.search(text)
+    if found:
+        raise error(
+            f"has the character U+{ord(found.group()):04X} at position {found.start() + 1}",
+            where,
+            "remove it",
+        )
+
+
+def shown(text: str) -> str:
+    """Return `text` as an error may repeat it: escaped, and at most about 80 characters.
+
+    >>> shown("a@b")
+    "'a@b'"
+    """
+    return ascii_safe(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+def ascii_safe(text: str) -> str:
+    """Quote `text`, with control characters and surrogates escaped.
+
+    >>> ascii_safe("žltý" + chr(13))
+    "'žltý\\\\r'"
+    """
+    return repr(text)

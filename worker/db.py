@@ -1,0 +1,120 @@
+"""PostgreSQL: engines, clocks, advisory locks, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+
+import models
+
+
+class Lock(IntEnum):
+    """First key of our advisory locks; the second names the thing, or is 0."""
+
+    GENERATION = 7301
+    """Shared by every claim, exclusive for a rebuild of the throttle's log."""
+    SWEEP = 7302
+    MIGRATION = 7303
+    RECOVERY = 7304
+    RETENTION = 7305
+
+
+def make_engine(url: str, *, name: str, pool_size: int = 2) -> Engine:
+    """An engine that gives up in seconds on a database that is away.
+
+    Args:
+        url: postgresql://user:password@host:port/name
+        name: shown as application_name, to tell who holds a connection.
+        pool_size: connections kept; as many again may be opened in need.
+    """
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,  # addresses and subjects never reach an error text
+        connect_args={
+            "application_name": f"kadencia {name}"[:63],
+            "connect_timeout": 5,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            # A statement that hangs for a minute is a fault; so is an idle transaction.
+            "options": "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+            " -c timezone=UTC",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine, *, who: str | None = None) -> Iterator[Connection]:
+    """One transaction, committed at the end; `who` is written to the audit log."""
+    with engine.begin() as connection:
+        if who is not None:
+            connection.execute(text("SELECT set_config('kadencia.who', :who, true)"), {"who": who})
+        yield connection
+
+
+def now(connection: Connection) -> datetime:
+    """PostgreSQL's clock, not the start of the transaction."""
+    moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment
+
+
+def try_lock(connection: Connection, lock: Lock, key: int = 0) -> bool:
+    """Take an advisory lock until the transaction ends, or say that another has it."""
+    return bool(
+        connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:lock, :key)"), {"lock": int(lock), "key": key}
+        ).scalar_one()
+    )
+
+
+def migrate(engine: Engine, revision: str = "head") -> str:
+    """Bring the schema to a revision; two that do so at once take turns.
+
+    Returns:
+        The revision that is now in force, "" for none.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": int(Lock.MIGRATION)}
+        )
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        current = schema_revision(connection)
+        order = [s.revision for s in ScriptDirectory.from_config(config).walk_revisions()]
+        if revision == "head" or (
+            revision in order and current not in order[: order.index(revision)]
+        ):
+            alembic.command.upgrade(config, revision)
+        else:
+            alembic.command.downgrade(config, revision)
+        return schema_revision(connection)
+
+
+def schema_revision(connection: Connection) -> str:
+    """The revision of the schema in the database, "" where there is none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def newest_revision() -> str:
+    """The revision that this version of the product works with."""
+    return ScriptDirectory.from_config(_alembic_config()).get_current_head() or ""
+
+
+def _alembic_config() -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(models.__file__).parent / "migrations"))
+    return config
