@@ -195,6 +195,8 @@ class Message(Base):
     """Why it stands where it stands, in a few words."""
     domain: Mapped[str]
     """The first recipient's domain."""
+    domains: Mapped[dict[str, Any] | None]
+    """Pending recipients of each domain, where they are in several."""
     cost: Mapped[int] = mapped_column(SmallInteger)
     """Envelope recipients still to be reached: what a permit costs."""
     message_id: Mapped[str]

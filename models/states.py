@@ -30,8 +30,8 @@ S = MessageState
 
 MOVES: dict[MessageState, frozenset[MessageState]] = {
     # ready → unknown: only after a restore from backup, when nobody knows what went meanwhile.
-    S.READY: frozenset({S.RELEASED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}),
-    # released → sent: the answer to an earlier attempt came after a resend was decided.
+    # ready, released → sent: the answer to an earlier attempt came after a resend was decided.
+    S.READY: frozenset({S.RELEASED, S.SENT, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}),
     S.RELEASED: frozenset(
         {S.READY, S.SENDING, S.SENT, S.SUPPRESSED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}
     ),

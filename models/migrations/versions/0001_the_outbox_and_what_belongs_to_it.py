@@ -1,4 +1,4 @@
-"""the outbox and what belongs to it."""
+"""The outbox and what belongs to it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -472,6 +472,7 @@ def upgrade() -> None:
         sa.Column("unknowns", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("why", sa.Text(), nullable=True),
         sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("domains", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("cost", sa.SmallInteger(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -652,7 +653,7 @@ def upgrade() -> None:
     op.execute("""
 CREATE OR REPLACE FUNCTION check_message_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>expired,ready>held,ready>released,ready>unknown,released>cancelled,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>unknown,sending>expired,sending>failed,sending>ready,sending>sent,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,undelivered>delivered,undelivered>ready,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>expired,held>ready', ','))) THEN
+    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>expired,ready>held,ready>released,ready>sent,ready>unknown,released>cancelled,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>unknown,sending>expired,sending>failed,sending>ready,sending>sent,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,undelivered>delivered,undelivered>ready,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>expired,held>ready', ','))) THEN
         RAISE EXCEPTION 'message %: no move from % to %', OLD.id, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
     END IF;
