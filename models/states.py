@@ -6,6 +6,7 @@ no caller can go round.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum, StrEnum
 
 
@@ -117,3 +118,27 @@ class Waits(StrEnum):
     SLOT = "slot"
     CONNECTION = "connection"
     PLAN = "plan"
+
+
+R = RecipientState
+
+
+def derive(recipients: Collection[RecipientState]) -> MessageState:
+    """A message's state, from those of its recipients.
+
+    What is still to be done comes first, then what was reached, then why nobody was.
+
+    >>> derive([R.SENT, R.PENDING, R.UNKNOWN]), derive([R.SENT, R.PENDING]), derive([R.SENT])
+    (<MessageState.UNKNOWN: 'unknown'>, <MessageState.READY: 'ready'>, <MessageState.SENT: 'sent'>)
+    """
+    for recipient, message in (
+        (R.UNKNOWN, S.UNKNOWN),
+        (R.PENDING, S.READY),
+        (R.SENT, S.SENT),
+        (R.DELIVERED, S.DELIVERED),
+        (R.UNDELIVERED, S.UNDELIVERED),
+        (R.FAILED, S.FAILED),
+    ):
+        if recipient in recipients:
+            return message
+    return S.SUPPRESSED

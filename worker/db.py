@@ -80,6 +80,16 @@ def try_lock(connection: Connection, lock: Lock, key: int = 0) -> bool:
     )
 
 
+def share_lock(connection: Connection, lock: Lock) -> None:
+    """Take an advisory lock, shared, until the transaction ends; waits for an exclusive holder."""
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": int(lock)})
+
+
+def lock_alone(connection: Connection, lock: Lock) -> None:
+    """Take an advisory lock, exclusive, until the transaction ends; waits for all holders."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": int(lock)})
+
+
 def migrate(engine: Engine, revision: str = "head") -> str:
     """Bring the schema to a revision; two that do so at once take turns.
 
@@ -88,9 +98,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     """
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": int(Lock.MIGRATION)}
-        )
+        lock_alone(connection, Lock.MIGRATION)
         config = _alembic_config()
         config.attributes["connection"] = connection
         current = schema_revision(connection)

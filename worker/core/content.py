@@ -7,6 +7,7 @@ import re
 # Cc: C0, DEL and C1. U+2028 and U+2029 end a line for str.splitlines() and for some readers.
 # Surrogates have no UTF-8 form, so they could never leave this process.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNENCODABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN = 80  # characters of an offending value repeated in an error; chosen: one line
 
 
@@ -29,6 +30,10 @@ class ContentError(ValueError):
         return f"{self.where}: {self.what}; {self.mend}"
 
 
+class TooLargeError(ContentError):
+    """A message, once composed, would exceed the size that its SMTP account takes."""
+
+
 def refuse_unsafe(text: str, where: str, error: type[ContentError] = ContentError) -> None:
     """Refuse characters that could end a line or cannot be encoded.
 
@@ -45,26 +50,28 @@ def refuse_unsafe(text: str, where: str, error: type[ContentError] = ContentErro
     """
     found = _UNSAFE.search(text)
     if found:
-        raise error(
-            f"has the character U+{ord(found.group()):04X} at position {found.start() + 1}",
-            where,
-            "remove it",
-        )
+        raise error(_has(found), where, "remove it")
+
+
+def check_text(text: str, where: str) -> None:
+    """Refuse a body that cannot be stored or encoded: NUL and lone surrogates.
+
+    Raises:
+        ContentError: naming the first such character.
+    """
+    found = _UNENCODABLE.search(text)
+    if found:
+        raise ContentError(_has(found), where, "remove it")
+
+
+def _has(found: re.Match[str]) -> str:
+    return f"has the character U+{ord(found.group()):04X} at position {found.start() + 1}"
 
 
 def shown(text: str) -> str:
-    """Return `text` as an error may repeat it: escaped, and at most about 80 characters.
+    r"""Return `text` as an error may repeat it: escaped, and at most about 80 characters.
 
-    >>> shown("a@b")
-    "'a@b'"
+    >>> print(shown("žltý" + chr(13)))
+    'žltý\r'
     """
-    return ascii_safe(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
-
-
-def ascii_safe(text: str) -> str:
-    """Quote `text`, with control characters and surrogates escaped.
-
-    >>> ascii_safe("žltý" + chr(13))
-    "'žltý\\\\r'"
-    """
-    return repr(text)
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")

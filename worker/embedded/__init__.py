@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey out of wheels: their data directory and their processes."""

@@ -1,0 +1,1 @@
+"""Many processes as one: the supervisor of one machine and what it starts."""

@@ -1,0 +1,280 @@
+"""Claiming a released message: it moves to sending, and its attempt is opened, in one commit."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models.states import Priority, RecipientState
+from worker import db
+
+# What a sending process needs before the claim, to have a connection ready.
+ROUTE = text("""
+    SELECT a.*, c.name AS company_name,
+        (SELECT coalesce(sum(p.slots), 0) FROM process p
+         WHERE p.beat_at > clock_timestamp() - :silent_after AND p.server_id IN (
+            SELECT t.server_id FROM automatic_task t WHERE t.smtp_account_id = a.id AND t.active)
+        ) AS slots,
+        coalesce(a.breaker_until > clock_timestamp(), false) AS breaker_open
+    FROM message m
+    JOIN automatic_task t ON t.id = m.task_id
+    JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN company c ON c.id = a.company_id
+    WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
+""")
+
+CLAIMABLE = text("""
+    SELECT m.id, m.company_id, m.priority, m.expires_at, m.created_at, m.message_id, m.subject,
+        m.body_id, m.fields, m.reply_to, m.list_unsubscribe, m.headers, m.attempts,
+        t.id AS task_id, t.active, t.cadence, t.reserve, t.sender_name, t.sender_address,
+        coalesce(t.envelope_sender, t.sender_address) AS envelope_sender,
+        s.name AS server, s.paused,
+        a.id AS smtp_account_id, a.enabled, a.hourly_limit, a.domain_hourly_limit,
+        i.generation, i.stopped_at, i.redirect_to, i.allowed,
+        m.expires_at <= clock_timestamp() AS expired
+    FROM message m
+    JOIN automatic_task t ON t.id = m.task_id
+    JOIN server s ON s.id = t.server_id
+    JOIN smtp_account a ON a.id = t.smtp_account_id
+    CROSS JOIN installation i
+    WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
+    FOR UPDATE OF m
+""")
+
+PENDING = text("""
+    SELECT r.position, r.kind, r.address, r.domain, r.name, r.state, s.why AS suppressed
+    FROM recipient r
+    LEFT JOIN suppression s ON s.company_id = :company AND s.address = lower(r.address)
+    WHERE r.message_id = :id ORDER BY r.position
+""")
+
+TO_SENDING = text("""
+    UPDATE message SET state = 'sending', deadline = clock_timestamp() + :deadline,
+        cost = :cost, domain = :domain, domains = CAST(:domains AS jsonb), why = NULL
+    WHERE id = :id
+""")
+
+OPEN_ATTEMPT = text("""
+    INSERT INTO attempt (id, message_id, task_id, smtp_account_id, worker, cost, domains)
+    VALUES (:lease, :id, :task, :account, :worker, :cost, CAST(:domains AS jsonb))
+""")
+
+SUPPRESS_RECIPIENTS = text("""
+    UPDATE recipient SET state = 'suppressed', reply = :why
+    WHERE message_id = :id AND position = ANY (CAST(:positions AS smallint[]))
+""")
+
+END = text("""
+    UPDATE message SET state = :state, lease = NULL, deadline = NULL, why = :why,
+        settled_at = CASE WHEN :settled THEN clock_timestamp() END
+    WHERE id = :id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient, as the header and the envelope need it."""
+
+    position: int
+    kind: str
+    address: str
+    domain: str
+    name: str | None
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that is ours to hand over, its open attempt, and the limits in force."""
+
+    attempt: uuid.UUID
+    message_id: int
+    task_id: int
+    account_id: int
+    generation: int
+    cadence: int
+    reserve: int
+    hourly_limit: int | None
+    domain_hourly_limit: int | None
+    transactional: bool
+    bulk: bool
+    recipients: tuple[Recipient, ...]
+    row: Row[Any] = field(repr=False)
+
+    @property
+    def envelope(self) -> tuple[Recipient, ...]:
+        """Those who are still to be reached."""
+        return tuple(r for r in self.recipients if r.pending)
+
+    @property
+    def domains(self) -> dict[str, int]:
+        """How many of them are in each domain."""
+        return count_domains(self.envelope)
+
+
+def route(
+    connection: Connection, message_id: int, token: uuid.UUID, silent_after: timedelta
+) -> Row[Any] | None:
+    """The SMTP account that a released message goes through; None if it is not ours."""
+    return connection.execute(
+        ROUTE, {"id": message_id, "lease": token, "silent_after": silent_after}
+    ).one_or_none()
+
+
+def claim(
+    connection: Connection,
+    message_id: int,
+    token: uuid.UUID,
+    *,
+    server: str,
+    worker: str,
+    deadline: timedelta,
+) -> Claim | None:
+    """Take a released message for sending and open its attempt.
+
+    Commit before the hand-over. The shared lock keeps a rebuild of the throttle's log
+    from missing this attempt.
+
+    Returns:
+        None if it is not ours, or may not go now; in the second case it was moved on.
+    """
+    db.share_lock(connection, db.Lock.GENERATION)
+    row = connection.execute(CLAIMABLE, {"id": message_id, "lease": token}).one_or_none()
+    if row is None:
+        return None
+    obstacle = _obstacle(row, server)
+    if obstacle is not None:
+        _end(connection, message_id, *obstacle)
+        return None
+    recipients = _recipients(connection, row)
+    if recipients is None:
+        return None
+    claimed = Claim(
+        attempt=token,
+        message_id=message_id,
+        task_id=row.task_id,
+        account_id=row.smtp_account_id,
+        generation=row.generation,
+        cadence=row.cadence,
+        reserve=row.reserve,
+        hourly_limit=row.hourly_limit,
+        domain_hourly_limit=row.domain_hourly_limit,
+        transactional=row.priority == Priority.TRANSACTIONAL,
+        bulk=row.priority == Priority.BULK,
+        recipients=recipients,
+        row=row,
+    )
+    _open(connection, claimed, worker, deadline)
+    return claimed
+
+
+def _obstacle(row: Row[Any], server: str) -> tuple[str, str] | None:
+    """The state that the message goes to instead of sending, and why."""
+    if row.expired:
+        return "expired", "it was not sent before its expiry"
+    waiting = {
+        "sending is stopped for the whole installation": row.stopped_at is not None,
+        "its automatic task is paused": not row.active,
+        "the OAC server is paused": row.paused,
+        "its automatic task runs on another OAC server now": row.server != server,
+        "its SMTP account is disabled": not row.enabled,
+    }
+    for why, holds in waiting.items():
+        if holds:
+            return "ready", why
+    return None
+
+
+def _recipients(connection: Connection, row: Row[Any]) -> tuple[Recipient, ...] | None:
+    """The recipients, once suppressed ones are marked and the safety mode is applied."""
+    rows = connection.execute(PENDING, {"id": row.id, "company": row.company_id}).all()
+    pending = [r for r in rows if r.state == RecipientState.PENDING]
+    barred = [r for r in pending if r.suppressed is not None]
+    if barred:
+        connection.execute(
+            SUPPRESS_RECIPIENTS,
+            {
+                "id": row.id,
+                "positions": [r.position for r in barred],
+                "why": f"suppressed: {barred[0].suppressed}",
+            },
+        )
+        if len(barred) == len(pending):
+            _end_suppressed(connection, row.id, {r.state for r in rows} - {"pending"})
+            return None
+    outside = row.allowed is not None and row.redirect_to is None
+    if outside and not all(_allowed(r.address, row.allowed) for r in pending):
+        _end(connection, row.id, "held", "safety: a recipient is not on the list of allowed ones")
+        return None
+    gone = {r.position for r in barred}
+    return tuple(
+        Recipient(
+            r.position,
+            r.kind,
+            r.address,
+            r.domain,
+            r.name,
+            r.state == RecipientState.PENDING and r.position not in gone,
+        )
+        for r in rows
+    )
+
+
+def _allowed(address: str, allowed: Sequence[str]) -> bool:
+    address = address.lower()
+    return address in allowed or "@" + address.rpartition("@")[2] in allowed
+
+
+def _end_suppressed(connection: Connection, message_id: int, others: set[str]) -> None:
+    """Nobody is left to write to: sent to those who were reached before, else suppressed."""
+    state = "sent" if others & {"sent", "delivered"} else "suppressed"
+    _end(connection, message_id, state, "the remaining recipients are suppressed")
+
+
+def _end(connection: Connection, message_id: int, state: str, why: str) -> None:
+    connection.execute(
+        END,
+        {"id": message_id, "state": state, "why": why, "settled": state not in ("ready", "held")},
+    )
+
+
+def _open(connection: Connection, claimed: Claim, worker: str, deadline: timedelta) -> None:
+    domains = claimed.domains
+    values = {
+        "id": claimed.message_id,
+        "lease": claimed.attempt,
+        "task": claimed.task_id,
+        "account": claimed.account_id,
+        "worker": worker,
+        "deadline": deadline,
+        "cost": len(claimed.envelope),
+        "domain": claimed.envelope[0].domain,
+    }
+    connection.execute(
+        TO_SENDING, values | {"domains": json.dumps(domains) if len(domains) > 1 else None}
+    )
+    connection.execute(OPEN_ATTEMPT, values | {"domains": json.dumps(domains)})
+
+
+def count_domains(recipients: Sequence[Recipient]) -> dict[str, int]:
+    """How many recipients are in each domain."""
+    counted: dict[str, int] = {}
+    for one in recipients:
+        counted[one.domain] = counted.get(one.domain, 0) + 1
+    return counted
+
+
+def was_claimed(connection: Connection, token: uuid.UUID) -> bool:
+    """Whether a claim whose COMMIT had no answer took effect."""
+    found: Mapping[str, Any] | None = (
+        connection.execute(text("SELECT id FROM attempt WHERE id = :id"), {"id": token})
+        .mappings()
+        .one_or_none()
+    )
+    return found is not None

@@ -1,0 +1,230 @@
+"""Leasing messages to a sweep, and giving them back. All moves ready ⇄ released are here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from models.states import Priority
+from worker.core.slots import Candidate
+
+FIRST_LOOK = 500  # chosen: rows by age, before going domain by domain
+DOMAINS_MOST = 2000  # chosen: domains that one sweep goes through
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A message released to Celery under a token."""
+
+    message_id: int
+    token: uuid.UUID
+    transactional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OnTheWay:
+    """What is released or being sent: recipients not yet in the throttle's log, and connections."""
+
+    task_released: int
+    account_released: int
+    account_messages: int
+    domains_released: Mapping[str, int]
+
+
+LANES = text("""
+    SELECT l.id FROM lane l JOIN automatic_task t ON t.id = :task
+    WHERE l.company_id = t.company_id
+      AND (l.task_id = t.id OR l.task_id IS NULL AND (
+          l.establishment_id IN (
+              SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)
+          OR NOT EXISTS (SELECT FROM task_establishment e WHERE e.task_id = t.id)))
+""")
+
+# One scan of ix_message_ready for each lane, oldest first, whatever the backlog.
+OLDEST = text("""
+    SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
+    FROM unnest(CAST(:lanes AS bigint[])) AS lane(id) CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT * FROM message r
+            WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'
+              AND r.not_before <= clock_timestamp()
+            ORDER BY r.not_before LIMIT :look) AS looked
+        WHERE looked.domain <> ALL (CAST(:without AS text[]))
+          AND looked.expires_at > clock_timestamp()
+        ORDER BY looked.not_before LIMIT :most) AS m
+    ORDER BY m.not_before LIMIT :most
+""")
+
+# When full domains hide the rest: skip from domain to domain along ix_message_ready_domain, so
+# that a full one costs a step, however many messages wait for it.
+BY_DOMAIN = text("""
+    WITH RECURSIVE hop(lane_id, domain, n) AS (
+        SELECT lane.id, (
+            SELECT min(r.domain) FROM message r
+            WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'), 1
+        FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+        UNION ALL
+        SELECT hop.lane_id, (
+            SELECT r.domain FROM message r
+            WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
+              AND r.domain > hop.domain
+            ORDER BY r.lane_id, r.priority, r.domain LIMIT 1), hop.n + 1
+        FROM hop WHERE hop.domain IS NOT NULL AND hop.n < :domains_most)
+    SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
+    FROM hop CROSS JOIN LATERAL (
+        SELECT * FROM message r
+        WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
+          AND r.domain = hop.domain AND r.not_before <= clock_timestamp()
+          AND r.expires_at > clock_timestamp()
+        ORDER BY r.not_before LIMIT :most) AS m
+    WHERE hop.domain <> ALL (CAST(:without AS text[]))
+    ORDER BY m.not_before LIMIT :most
+""")
+
+NEXT_DUE = text("""
+    SELECT min(m.not_before) FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+    CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
+    CROSS JOIN LATERAL (
+        SELECT r.not_before FROM message r
+        WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
+          AND r.not_before > clock_timestamp()
+        ORDER BY r.not_before LIMIT 1) AS m
+""")
+
+# Two sweeps of different tasks may share a lane: whoever locks a row first has it.
+LEASE = text("""
+    WITH chosen AS (
+        SELECT id FROM message WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 'ready'
+        FOR UPDATE SKIP LOCKED)
+    UPDATE message m SET state = 'released', lease = gen_random_uuid(), task_id = :task,
+        deadline = clock_timestamp() + :deadline, why = NULL
+    FROM chosen WHERE m.id = chosen.id
+    RETURNING m.id, m.lease, m.priority
+""")
+
+GIVE_BACK = text("""
+    UPDATE message SET state = 'ready', lease = NULL, deadline = NULL, why = :why,
+        not_before = greatest(not_before, CAST(:not_before AS timestamptz))
+    WHERE id = :id AND lease = :lease AND state IN ('released', 'sending')
+""")
+
+ON_THE_WAY = text("""
+    SELECT m.task_id, m.state, m.domain, m.domains, m.cost FROM message m
+    WHERE m.state IN ('released', 'sending') AND m.task_id IN (
+        SELECT t.id FROM automatic_task t WHERE t.smtp_account_id = :account)
+""")
+
+RETURN_OF_SERVER = text("""
+    UPDATE message SET state = 'ready', lease = NULL, deadline = NULL,
+        why = 'the OAC server stopped before it was begun'
+    WHERE state = 'released'
+      AND task_id IN (SELECT t.id FROM automatic_task t WHERE t.server_id = :server)
+""")
+
+
+def lanes_of(connection: Connection, task_id: int) -> list[int]:
+    """The lanes whose messages an automatic task may take."""
+    return list(connection.execute(LANES, {"task": task_id}).scalars())
+
+
+def candidates(
+    connection: Connection, lanes: Sequence[int], most: int, without: Sequence[str]
+) -> list[Candidate[int]]:
+    """Up to `most` messages that may go now, best priority and oldest first.
+
+    Args:
+        connection: within the sweep's transaction.
+        lanes: from `lanes_of`.
+        most: how many are of use.
+        without: domains that are full; messages to several domains are known by their first.
+    """
+    found: list[Candidate[int]] = []
+    for priority in Priority:
+        wanted = most - len(found)
+        if wanted < 1:
+            break
+        values = {
+            "lanes": list(lanes),
+            "priority": int(priority),
+            "most": wanted,
+            "look": FIRST_LOOK + wanted,
+            "without": list(without),
+            "domains_most": DOMAINS_MOST,
+        }
+        rows = connection.execute(OLDEST, values).all()
+        if without and len(rows) < wanted:
+            rows = connection.execute(BY_DOMAIN, values).all()
+        found += [
+            Candidate(
+                key=row.id,
+                domains=row.domains or {row.domain: row.cost},
+                transactional=priority is Priority.TRANSACTIONAL,
+            )
+            for row in rows
+        ]
+    return found
+
+
+def next_due(connection: Connection, lanes: Sequence[int]) -> datetime | None:
+    """When the next message that waits for its time may go."""
+    due: datetime | None = connection.execute(NEXT_DUE, {"lanes": list(lanes)}).scalar()
+    return due
+
+
+def lease(
+    connection: Connection, task_id: int, ids: Sequence[int], deadline: timedelta
+) -> list[Lease]:
+    """Release messages; those that another sweep took meanwhile are left out."""
+    if not ids:
+        return []
+    rows = connection.execute(
+        LEASE, {"ids": list(ids), "task": task_id, "deadline": deadline}
+    ).all()
+    order = {message_id: place for place, message_id in enumerate(ids)}
+    return [
+        Lease(row.id, row.lease, row.priority == Priority.TRANSACTIONAL)
+        for row in sorted(rows, key=lambda row: order[row.id])
+    ]
+
+
+def give_back(
+    connection: Connection,
+    message_id: int,
+    token: uuid.UUID,
+    why: str,
+    not_before: datetime | None = None,
+) -> bool:
+    """Put a message that was not handed over back to ready, without charging an attempt.
+
+    Returns:
+        False if the lease is no longer ours, and nothing was changed.
+    """
+    done = connection.execute(
+        GIVE_BACK, {"id": message_id, "lease": token, "why": why, "not_before": not_before}
+    )
+    return done.rowcount == 1
+
+
+def on_the_way(connection: Connection, account_id: int, task_id: int) -> OnTheWay:
+    """What is released or being sent on an SMTP account, at most a few rows a connection."""
+    rows = connection.execute(ON_THE_WAY, {"account": account_id}).all()
+    released = [row for row in rows if row.state == "released"]
+    domains: dict[str, int] = {}
+    for row in released:
+        for name, n in (row.domains or {row.domain: row.cost}).items():
+            domains[name] = domains.get(name, 0) + n
+    return OnTheWay(
+        task_released=sum(row.cost for row in released if row.task_id == task_id),
+        account_released=sum(row.cost for row in released),
+        account_messages=len(rows),
+        domains_released=domains,
+    )
+
+
+def return_released(connection: Connection, server_id: int) -> int:
+    """Put back what a server was given and has not begun; for its ordered stop."""
+    return connection.execute(RETURN_OF_SERVER, {"server": server_id}).rowcount

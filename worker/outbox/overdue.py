@@ -1,0 +1,66 @@
+"""What time has overtaken: released and sending messages past their deadlines, expired ones."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Connection, text
+
+from worker.outbox import settling
+
+BATCH = 500  # chosen: a transaction of some 50 ms
+
+RELEASED = text("""
+    UPDATE message m SET state = 'ready', lease = NULL, deadline = NULL,
+        why = 'released, but no worker began it in time'
+    FROM (SELECT id FROM message WHERE state = 'released' AND deadline < clock_timestamp()
+          LIMIT :batch FOR UPDATE SKIP LOCKED) AS late
+    WHERE m.id = late.id
+    RETURNING m.task_id
+""")
+
+SENDING = text("""
+    SELECT id, lease FROM message WHERE state = 'sending' AND deadline < clock_timestamp()
+    LIMIT :batch FOR UPDATE SKIP LOCKED
+""")
+
+EXPIRED = text("""
+    WITH late AS (
+        SELECT id FROM message WHERE state IN ('ready', 'held') AND expires_at <= clock_timestamp()
+        LIMIT :batch FOR UPDATE SKIP LOCKED),
+    given_up AS (
+        UPDATE recipient r SET state = 'failed', reply = coalesce(r.reply, 'expired')
+        FROM late WHERE r.message_id = late.id AND r.state = 'pending')
+    UPDATE message m SET settled_at = clock_timestamp(), why = 'it was not sent before its expiry',
+        state = CASE WHEN m.state = 'ready' AND EXISTS (
+            SELECT FROM recipient r WHERE r.message_id = m.id AND r.state = 'sent')
+            THEN 'sent' ELSE 'expired' END
+    FROM late WHERE m.id = late.id
+""")
+
+
+def return_released(connection: Connection) -> list[int]:
+    """Put released messages past their deadline back to ready; returns their tasks."""
+    return list(connection.execute(RELEASED, {"batch": BATCH}).scalars())
+
+
+def take_for_unknown(connection: Connection) -> list[tuple[int, uuid.UUID]]:
+    """Take sending messages past their deadline for unknown, then follow each task's policy.
+
+    Returns:
+        Each message and its attempt.
+    """
+    late = [(row.id, row.lease) for row in connection.execute(SENDING, {"batch": BATCH})]
+    for message_id, attempt in late:
+        settling.overtaken(
+            connection,
+            message_id,
+            attempt,
+            "no answer was recorded: the worker was lost, or its server kept silent",
+        )
+    return late
+
+
+def expire(connection: Connection) -> int:
+    """End what is worth nothing to its reader any more; returns how many."""
+    return connection.execute(EXPIRED, {"batch": BATCH}).rowcount

@@ -1,0 +1,43 @@
+-- What a sweep needs to know: how much is used, the pace, and which domains are full.
+--
+-- KEYS  1 epoch, 2 full domains of the account, 3 the task's pace, 4 log of the task,
+--       5 log of the account
+-- ARGV  1 generation, 2 window µs, 3 limit of a domain or 0, 4 prefix of the domains' logs
+-- reply {"epoch"} | {"ok", now µs, pace TAT µs,
+--        used by the task, its oldest entry µs or 0, used by the account, its oldest or 0,
+--        the first moment µs at which a full domain may have room or 0, full domains…}
+
+local run_id = string.match(redis.call("INFO", "server"), "run_id:(%w+)")
+if redis.call("GET", KEYS[1]) ~= ARGV[1] .. ":" .. run_id then
+  return { "epoch" }
+end
+
+local window, domain_limit = tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call("TIME")
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local left = string.format("%.0f", now - window)
+
+local function used(key)
+  redis.call("ZREMRANGEBYSCORE", key, "-inf", left)
+  local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
+  return redis.call("ZCARD", key), first[2] or "0"
+end
+
+local task_used, task_oldest = used(KEYS[4])
+local account_used, account_oldest = used(KEYS[5])
+local full, first_free = {}, 0
+for _, domain in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
+  local n, oldest = used(ARGV[4] .. domain)
+  if domain_limit > 0 and n >= domain_limit then
+    full[#full + 1] = domain
+    local free_at = tonumber(oldest) + window
+    if first_free == 0 or free_at < first_free then first_free = free_at end
+  else
+    redis.call("ZREM", KEYS[2], domain) -- it has room again, or its limit was raised
+  end
+end
+
+local reply = { "ok", string.format("%.0f", now), redis.call("GET", KEYS[3]) or "0",
+  task_used, task_oldest, account_used, account_oldest, string.format("%.0f", first_free) }
+for _, domain in ipairs(full) do reply[#reply + 1] = domain end
+return reply
