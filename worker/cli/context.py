@@ -1,0 +1,64 @@
+"""What commands share: settings, an engine, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+from settings import Settings
+from worker import bootstrap, db
+from worker.cli.output import CommandError, Exit
+
+
+@functools.cache
+def settings() -> Settings:
+    """This command's settings, read once."""
+    return bootstrap.read_settings(os.environ)
+
+
+@functools.cache
+def engine() -> Engine:
+    """This command's engine; its schema is checked when it is first used.
+
+    Raises:
+        CommandError: the schema is not this version's.
+    """
+    made = bootstrap.make_engine(settings(), "command")
+    with made.connect() as connection:
+        check_schema(connection)
+    return made
+
+
+def check_schema(connection: Connection) -> None:
+    """Refuse a database that was not brought to this version's schema.
+
+    Raises:
+        CommandError: with the way to mend it.
+    """
+    found, wanted = db.schema_revision(connection), db.newest_revision()
+    if found != wanted:
+        raise CommandError(
+            f"the database has schema {found or 'none'}, this version works with {wanted}; "
+            f"run `kadencia migrate`",
+            Exit.FAILED,
+        )
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """One transaction, signed in the audit log with the name of who runs the command."""
+    with db.transaction(engine(), who=operator()) as connection:
+        yield connection
+
+
+def operator() -> str:
+    """Who runs the command: the login name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return f"uid {os.getuid()}"
