@@ -1,0 +1,155 @@
+"""One log for all processes: a line an event, for people or as JSON, without passwords.
+
+Whatever is logged, through structlog or the standard library, passes the same processors, so
+that a password which a library puts into its own message is masked as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from settings import Settings
+
+MASK = "***"
+
+_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]+@", re.IGNORECASE)
+_TELLING = r"[\w-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?token|requirepass)"
+_IN_PAIR = re.compile(
+    rf"""(\b{_TELLING}["']?\s*(?:=|:(?!//))\s*)("[^"]*"|'[^']*'|[^\s,;)}}\]]+)""", re.IGNORECASE
+)
+_IN_HEADER = re.compile(
+    r"(\b(?:authorization:\s*|AUTH\s+)(?:Basic|Bearer|PLAIN|LOGIN|CRAM-MD5|XOAUTH2)\s+)\S+",
+    re.IGNORECASE,
+)
+_SECRET_KEY = re.compile(rf"{_TELLING}|authorization", re.IGNORECASE)
+_QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "urllib3", "tornado.access")
+"""They write a line for each message; ours say the same with the message's number."""
+_NEVER_BELOW_WARNING = ("sqlalchemy", "mail.log")
+"""At DEBUG they write addresses and subjects."""
+
+
+def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
+    """Send everything that is logged in this process to one stream; may be called again.
+
+    Celery leaves the root logger alone (`worker_hijack_root_logger`) and asks for this by
+    its signal `setup_logging`.
+
+    Args:
+        settings: `log_format` and `log_level`.
+        stream: where to; the supervisor reads a process's standard error.
+    """
+    render = _as_json() if settings.log_format == "json" else as_text
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_PREPARE,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                mask_secrets,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level)
+    _quieten(settings.log_level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            *_PREPARE,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # a forked child may configure anew
+    )
+
+
+_PREPARE: list[Processor] = [
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def _quieten(level: str) -> None:
+    logging.captureWarnings(True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(level if level in ("DEBUG", "ERROR") else "WARNING")
+    for name in _NEVER_BELOW_WARNING:
+        logging.getLogger(name).setLevel("ERROR" if level == "ERROR" else "WARNING")
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask what must not be read in a log; a processor of structlog."""
+    return {
+        key: MASK if _SECRET_KEY.fullmatch(key) and value is not None else _masked(value)
+        for key, value in event.items()
+    }
+
+
+def _masked(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return mask_secrets(None, "", {str(key): one for key, one in value.items()})
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(one) for one in value]
+    return mask(str(value))
+
+
+def mask(words: str) -> str:
+    """The same words without passwords.
+
+    >>> mask("cannot reach redis://:tajne@cache.example:6379/0")
+    'cannot reach redis://***@cache.example:6379/0'
+    >>> mask("{'userid': None, 'password': 'tajne'}")
+    "{'userid': None, 'password': ***}"
+    >>> mask("AUTH PLAIN AGV2YQB0YWpuZQ==")
+    'AUTH PLAIN ***'
+    """
+    words = _IN_URL.sub(rf"\1{MASK}@", words)
+    words = _IN_PAIR.sub(rf"\1{MASK}", words)
+    return _IN_HEADER.sub(rf"\1{MASK}", words)
+
+
+def as_text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """One line for people: time, level, event, then what belongs to it; a traceback below.
+
+    >>> as_text(None, "info", {"timestamp": "2026-07-01T08:00:00Z", "level": "info",
+    ...                        "event": "task released", "task": 3, "why": "no more work"})
+    "2026-07-01T08:00:00Z INFO task released task=3 why='no more work'"
+    """
+    rest = dict(event)
+    head = [str(rest.pop("timestamp", "")), str(rest.pop("level", "")).upper()]
+    words = str(rest.pop("event", "")).strip()
+    logger, trace = rest.pop("logger", None), rest.pop("exception", None)
+    stack = rest.pop("stack", None)
+    if logger is not None and not str(logger).startswith("worker"):
+        rest["logger"] = logger
+    pairs = [f"{key}={_shown(value)}" for key, value in rest.items()]
+    # A line feed in what is logged must not pass for a line of its own.
+    line = " ".join([*head, "\\n".join(words.splitlines()), *pairs])
+    return "\n".join(str(part) for part in (line, trace, stack) if part)
+
+
+def _shown(value: object) -> str:
+    words = value if isinstance(value, str) else str(value)
+    plain = words.isprintable() and " " not in words and words and '"' not in words
+    return words if plain or not isinstance(value, str) else repr(words)
+
+
+def _as_json() -> Processor:
+    return structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
