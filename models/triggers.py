@@ -93,7 +93,8 @@ AFTER_CREATE = {
 
 def _install(target: Table, connection: Connection, **_: object) -> None:
     for statement in AFTER_CREATE.get(target.name, ()):
-        connection.exec_driver_sql(statement)
+        # The driver formats, even without parameters: RAISE's % must reach the server single.
+        connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 for _name in AFTER_CREATE:
