@@ -121,13 +121,18 @@ def parse_address(text: str) -> Address:
     'jan@xn--lt-k-yqa5c77awn.sk'
     """
     refuse_unsafe(text, shown(text), AddressError)
-    name, bare = _split_name(text.strip())
+    text = text.strip()
+    name, bare = _split_name(text)
     local, at, domain = bare.rpartition("@")
     if not at:
         raise AddressError("has no @-sign", shown(text), "write it as name@domain")
-    if not _DOT_ATOM.fullmatch(local):
-        local = _local(local)
-    ascii_domain, display_domain = _domain(domain)
+    try:
+        if not _DOT_ATOM.fullmatch(local):
+            local = _local(local)
+        ascii_domain, display_domain = _domain(domain)
+    except AddressError as error:
+        # The two are checked apart, but a person looks for what was written.
+        raise AddressError(error.what, shown(text), error.mend) from None
     return Address(local, ascii_domain, display_domain, name or None)
 
 
