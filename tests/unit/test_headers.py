@@ -154,7 +154,7 @@ def test_encoded_words_hold_whole_characters_in_at_most_75_octets(text):
         pytest.param("Jan Novak", "Jan Novak <a@b.sk>", id="atoms stand as they are"),
         pytest.param("Firma, s.r.o.", '"Firma, s.r.o." <a@b.sk>', id="specials are quoted"),
         pytest.param('J "J" N', r'"J \"J\" N" <a@b.sk>', id="quotes are escaped"),
-        pytest.param("Ján", "=?utf-8?b?SsOhbg==?= <a@b.sk>", id="Slovak is encoded"),
+        pytest.param("Ján", "=?utf-8?q?J=C3=A1n?= <a@b.sk>", id="Slovak is encoded"),
         pytest.param("=?x", "=?utf-8?b?PT94?= <a@b.sk>", id="what looks encoded is encoded"),
         pytest.param("", "a@b.sk", id="no name, no brackets"),
     ],
@@ -166,7 +166,7 @@ def test_a_name_is_written_so_that_every_reader_reads_it(name, written):
 def test_a_local_part_outside_ascii_stands_raw_and_its_domain_does_not():
     field = address_field("To", [Address("ján", "xn--k-xga6w.sk", "kôň.sk", "Ján")])
 
-    assert unfolded(field) == "=?utf-8?b?SsOhbg==?= <ján@xn--k-xga6w.sk>"
+    assert unfolded(field) == "=?utf-8?q?J=C3=A1n?= <ján@xn--k-xga6w.sk>"
 
 
 def test_many_recipients_take_many_short_lines():

@@ -25,6 +25,7 @@ Writer = Callable[[BytesIO], object]
 
 _LINE_OCTETS = 57  # of content to a base64 line of 76: RFC 2045 section 6.8
 _CHUNK_OCTETS = _LINE_OCTETS * 1_024  # encoded at a time, so that no second copy is held
+_OVERLONG = re.compile(rb"^(.{74,75})(=[0-9A-F]{2})$", re.MULTILINE)
 _NEWLINE = re.compile(r"\r\n?|\n")
 
 
@@ -131,8 +132,7 @@ def _text(subtype: str, text: str) -> Writer:
     """
     lines = _NEWLINE.sub("\n", text)
     lines = lines if lines.endswith("\n") else lines + "\n"
-    # Given bare line feeds, b2a_qp writes bare line feeds for soft breaks as well.
-    quoted = b2a_qp(lines.encode()).replace(b"\n", b"\r\n")
+    quoted = _quoted_printable(lines)
     content = lines.replace("\n", "\r\n").encode()
     readable = len(quoted) <= QUOTED_GROWTH_MAX * encoded_octets(len(content))
     encoding = "quoted-printable" if readable else "base64"
@@ -151,6 +151,13 @@ def _text(subtype: str, text: str) -> Writer:
             _write_base64(out, content)
 
     return write
+
+
+def _quoted_printable(lines: str) -> bytes:
+    # b2a_qp does not count the blank that it encodes at a line's end: up to 78 octets, not 76.
+    octets = _OVERLONG.sub(rb"\1=\n\2", b2a_qp(lines.encode()))
+    # Given bare line feeds, it writes bare line feeds for soft breaks as well.
+    return octets.replace(b"\n", b"\r\n")
 
 
 def _file(file: AttachmentPart, disposition: str) -> Writer:

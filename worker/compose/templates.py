@@ -7,9 +7,9 @@ concatenation, with which a short source doubles a text forty times over.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
@@ -140,11 +140,13 @@ the field
     """
     template, _ = _compiled_or_refused(source, html, where)
     written, total = [], 0
+    pieces = cast(Generator[str, None, None], template.generate(fields))
     try:
-        for piece in template.generate(fields):
+        for piece in pieces:
             total += len(piece)
             if total > OUTPUT_CHARACTERS_MAX:
-                raise SecurityError(f"gives more than {OUTPUT_CHARACTERS_MAX} characters")
+                # Thrown into the template, so that the traceback has its line.
+                pieces.throw(SecurityError(f"gives more than {OUTPUT_CHARACTERS_MAX} characters"))
             written.append(piece)
     except UndefinedError as error:
         raise ContentError(

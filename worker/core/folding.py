@@ -19,7 +19,8 @@ _Q = {octet: f"={octet:02X}" for octet in range(256)}
 _Q |= {ord(c): c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/"}
 _Q[0x20] = "_"
 _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`{|}~"  # RFC 2231 section 7, beside letters and digits
-_SECTION_OCTETS_MAX = 60  # of one piece of a parameter's value; chosen: its line fits
+_WHOLE_OCTETS_MAX = 60  # of a parameter's value that stands unencoded; chosen: its line fits
+_SECTION_OCTETS_MAX = 50  # of one piece of an encoded one: charset and number stand there too
 _SIMPLE = re.compile(r"[!-~]{1,60}(?: [!-~]{1,60})*")
 _PIECES = re.compile(r" *[^ ]+")
 _TO_QUOTE = re.compile(r"[^\w.+/!#$&^{}-]", re.ASCII)
@@ -136,7 +137,7 @@ def _is_simple(text: str) -> bool:
 
 
 def _parameter(key: str, value: str) -> list[str]:
-    if _is_simple(value) and len(value) <= _SECTION_OCTETS_MAX and not set(value) & set('"\\%'):
+    if _is_simple(value) and len(value) <= _WHOLE_OCTETS_MAX and not set(value) & set('"\\%'):
         return [f'{key}="{value}"' if _TO_QUOTE.search(value) else f"{key}={value}"]
     escaped = [quote(character, safe=_ATTRIBUTE_CHARACTERS) for character in value]
     sections = [""]
