@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
-import redis
 import typer
-from sqlalchemy.exc import DBAPIError, OperationalError
 
-from settings import SettingsError
-from worker.cli.output import CommandError, Exit
-from worker.core.content import ContentError
-from worker.embedded.errors import DirectoryInUse, EmbeddedError
-from worker.throttle import ThrottleUnavailable
-from worker.vault import VaultError
+from worker.cli.lazy import Later, LazyGroup
+from worker.cli.output import Exit
 
 app = typer.Typer(
     name="kadencia",
-    help="Send a company's e-mail in the background, at a cadence that its SMTP server bears.",
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -25,8 +23,38 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("kadencia"))
+        raise typer.Exit
+
+
+@app.callback()
+def _kadencia(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Send a company's e-mail in the background, at a cadence that its SMTP server bears."""
+
+
 def _register() -> None:
-    """Hang the commands onto `app`; each module of this package holds one group."""
+    """Every command, in the order of `kadencia --help`: its name, its place, its line of help."""
+    LazyGroup.later = (
+        Later("init", "first:init", "Set up company, user, account and automatic task in one go."),
+        Later("stop-all", "safety:stop_all", "Stop all sending, at once."),
+        Later("start-all", "safety:start_all", "Let sending go on."),
+        Later("safety", "safety:app", "Redirect all mail, or let only listed recipients through."),
+        Later("task", "task:app", "Automatic tasks: what sends which messages, how fast."),
+        Later("smtp", "smtp:app", "SMTP accounts, and whether they work."),
+        Later("server", "server:app", "OAC servers: their processes, backlog and rate."),
+        Later("company", "company:app", "Companies."),
+        Later("establishment", "establishment:app", "Establishments: branches and shops."),
+        Later("user", "user:app", "Users: standard ones, and system ones that run tasks."),
+        Later("suppression", "suppression:app", "Addresses that must not be written to."),
+        Later("keys", "keys:app", "Keys of the stored credentials."),
+    )
 
 
 _register()
@@ -34,38 +62,27 @@ _register()
 
 def main() -> None:
     """Run the command line; every error ends in one line on standard error and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command in this process; returns its exit code."""
     try:
-        code = app(standalone_mode=False)
-    except typer.Exit as end:
-        code = end.exit_code
+        code = app(list(arguments), standalone_mode=False, prog_name="kadencia")
     except typer.Abort:
-        code = _fail("aborted", Exit.FAILED)
+        return _fail("aborted; nothing was changed", Exit.FAILED)
     except KeyboardInterrupt:
-        code = 130
+        return 130
+    except BrokenPipeError:  # `kadencia … | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.FAILED)
     except Exception as error:
-        code = _explain(error)
-    sys.exit(code if isinstance(code, int) else Exit.DONE)
+        if type(error).__name__ == "NoArgsIsHelpError":  # click's; the help has been printed
+            return int(Exit.WRONG_INPUT)
+        from worker.cli.failures import explain  # knows all errors, so it imports a lot
 
-
-def _explain(error: Exception) -> int:
-    if isinstance(error, CommandError):
-        return _fail(str(error), error.code)
-    if isinstance(error, SettingsError | ContentError | VaultError):
-        return _fail(str(error), Exit.WRONG_INPUT)
-    if isinstance(error, DirectoryInUse):
-        return _fail(str(error), Exit.FAILED)
-    if isinstance(error, EmbeddedError):
-        return _fail(str(error), Exit.FAILED)
-    if isinstance(error, OperationalError):
-        words = str(error.orig).strip().splitlines()
-        return _fail(f"PostgreSQL is away: {words[0] if words else 'no reason given'}", Exit.AWAY)
-    if isinstance(error, DBAPIError):
-        return _fail(f"PostgreSQL refused it: {str(error.orig).strip()}", Exit.FAILED)
-    if isinstance(error, ThrottleUnavailable | redis.RedisError):
-        return _fail(f"Redis is away: {type(error).__name__}", Exit.AWAY)
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own
-        return _fail(error.format_message(), Exit.WRONG_INPUT)
-    raise error
+        return _fail(*explain(error))
+    return int(code) if isinstance(code, int) else int(Exit.DONE)
 
 
 def _fail(text: str, code: Exit) -> int:

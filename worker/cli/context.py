@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from sqlalchemy import Connection, Engine
 
 from settings import Settings
 from worker import bootstrap, db
 from worker.cli.output import CommandError, Exit
+from worker.vault import Vault
 
 
 @functools.cache
@@ -54,6 +57,31 @@ def transaction() -> Iterator[Connection]:
     """One transaction, signed in the audit log with the name of who runs the command."""
     with db.transaction(engine(), who=operator()) as connection:
         yield connection
+
+
+def vault() -> Vault:
+    """The keys of stored credentials.
+
+    Raises:
+        SettingsError: the file with them cannot be read.
+        VaultError: it holds something else.
+    """
+    return bootstrap.make_vault(settings())
+
+
+def silent_after() -> timedelta:
+    """How long a process may say nothing and be taken for alive."""
+    return timedelta(seconds=settings().silent_after_seconds)
+
+
+def window() -> timedelta:
+    """The window in which a cadence is counted."""
+    return timedelta(seconds=settings().window_seconds)
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty()
 
 
 def operator() -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False, soft_wrap=True)
 """What was asked for; errors go to standard error."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+PIPE_WIDTH = 10_000
+"""Columns of a table that no terminal shows: nothing is folded or cut."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Exit(IntEnum):
@@ -39,27 +46,50 @@ class CommandError(Exception):
         self.code = code
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print a listing: as a table of these columns, or as JSON with all that is known."""
+def say(text: str) -> None:
+    """Print a line of what was done."""
+    console.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error: it was done, and there is something to know."""
+    sys.stderr.write(f"kadencia: note: {text}\n")
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, zone: tzinfo = UTC
+) -> None:
+    """Print a listing: as a table of these columns, or as JSON with all that is known.
+
+    Args:
+        rows: a mapping for each line.
+        columns: keys, in order.
+        as_json: JSON, with times in UTC.
+        zone: in which people read the times.
+    """
     if as_json:
         show_json(list(rows))
         return
+    if not rows:
+        say("none")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        numbers = all(_is_number(row.get(column)) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if numbers else "left")
     for row in rows:
-        table.add_row(*(cell(row.get(column)) for column in columns))
-    console.print(table)
+        table.add_row(*(Text(cell(row.get(column), zone)) for column in columns))
+    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
 
 
-def show_one(row: Mapping[str, Any], as_json: bool) -> None:
+def show_one(row: Mapping[str, Any], as_json: bool, zone: tzinfo = UTC) -> None:
     """Print one thing, a line for each of its fields, or JSON."""
     if as_json:
         show_json(dict(row))
         return
     width = max(map(len, row), default=0)
     for name, value in row.items():
-        console.print(f"{name.replace('_', ' '):<{width}}  {cell(value)}", markup=False)
+        say(f"{name.replace('_', ' '):<{width}}  {cell(value, zone)}")
 
 
 def show_json(value: Any) -> None:
@@ -68,21 +98,27 @@ def show_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def cell(value: Any) -> str:
-    """A value as people read it.
+def cell(value: Any, zone: tzinfo = UTC) -> str:
+    """A value as people read it, without what could drive their terminal.
 
-    >>> cell(None), cell(True), cell(["a", "b"])
-    ('–', 'yes', 'a, b')
+    >>> cell(None), cell(True), cell(["a", "b"]), cell("a\\x1b[2J")
+    ('–', 'yes', 'a, b', 'a�[2J')
+    >>> cell(datetime(2026, 7, 1, 12, tzinfo=UTC))
+    '2026-07-01 12:00:00 UTC'
     """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return value.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
     if isinstance(value, list | tuple):
-        return ", ".join(cell(one) for one in value)
-    return str(value)
+        return ", ".join(cell(one, zone) for one in value) or "–"
+    return _CONTROL.sub("\ufffd", str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:
