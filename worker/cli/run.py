@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+from alembic.util.exc import CommandError as NoSuchRevision
 
 from settings import load
 from settings.names import SERVER_NAME
@@ -16,12 +17,6 @@ from worker.cli.output import CommandError
 from worker.embedded.directory import DataDirectory
 from worker.fleet import up as whole
 from worker.fleet.up import FLOWER_USER, Addresses, Options
-
-
-def register(app: typer.Typer) -> None:
-    """Hang the commands onto the command line."""
-    app.command()(up)
-    app.command()(migrate)
 
 
 def up(
@@ -89,7 +84,7 @@ def migrate(
     engine = bootstrap.make_engine(context.settings(), "migrate")
     try:
         revision = db.migrate(engine, to)
-    except context.MIGRATION_ERRORS as error:
+    except NoSuchRevision as error:
         raise CommandError(f"--to: {error}") from None
     finally:
         engine.dispose()
