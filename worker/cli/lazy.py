@@ -45,7 +45,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.commands |= {command.typed: command for command in self.later}
+        self.commands.update({command.typed: command for command in self.later})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Click's hook, called once the name has been typed."""

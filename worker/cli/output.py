@@ -99,9 +99,9 @@ def show_json(value: Any) -> None:
 
 
 def cell(value: Any, zone: tzinfo = UTC) -> str:
-    """A value as people read it, without what could drive their terminal.
+    r"""A value as people read it, without what could drive their terminal.
 
-    >>> cell(None), cell(True), cell(["a", "b"]), cell("a\\x1b[2J")
+    >>> cell(None), cell(True), cell(["a", "b"]), cell("a\x1b[2J")
     ('–', 'yes', 'a, b', 'a�[2J')
     >>> cell(datetime(2026, 7, 1, 12, tzinfo=UTC))
     '2026-07-01 12:00:00 UTC'
