@@ -1,6 +1,6 @@
 -- What a sweep needs to know: how much is used, the pace, and which domains are full.
 --
--- KEYS  1 epoch, 2 full domains of the account, 3 the task's pace, 4 log of the task,
+-- KEYS  1 epoch, 2 the account's full domains, 3 the task's pace, 4 log of the task,
 --       5 log of the account
 -- ARGV  1 generation, 2 window µs, 3 limit of a domain or 0, 4 prefix of the domains' logs
 -- reply {"epoch"} | {"ok", now µs, pace TAT µs,
@@ -19,25 +19,40 @@ local left = string.format("%.0f", now - window)
 
 local function used(key)
   redis.call("ZREMRANGEBYSCORE", key, "-inf", left)
-  local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
-  return redis.call("ZCARD", key), first[2] or "0"
+  return redis.call("ZCARD", key)
 end
 
-local task_used, task_oldest = used(KEYS[4])
-local account_used, account_oldest = used(KEYS[5])
+-- Redis itself writes a score with many zeros as 1.7e+15.
+local function score_at(key, rank)
+  return tonumber(redis.call("ZRANGE", key, rank, rank, "WITHSCORES")[2]) or 0
+end
+
 local full, first_free = {}, 0
-for _, domain in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
-  local n, oldest = used(ARGV[4] .. domain)
-  if domain_limit > 0 and n >= domain_limit then
+for _, domain in ipairs(redis.call("SMEMBERS", KEYS[2])) do
+  local key = ARGV[4] .. domain
+  local over = used(key) + 1 - domain_limit
+  if domain_limit > 0 and over > 0 then
     full[#full + 1] = domain
-    local free_at = tonumber(oldest) + window
-    if first_free == 0 or free_at < first_free then first_free = free_at end
+    local free_at = score_at(key, over - 1) + window
+    if first_free == 0 or free_at < first_free then
+      first_free = free_at
+    end
   else
-    redis.call("ZREM", KEYS[2], domain) -- it has room again, or its limit was raised
+    redis.call("SREM", KEYS[2], domain) -- it has room again, or its limit was raised
   end
 end
 
-local reply = { "ok", string.format("%.0f", now), redis.call("GET", KEYS[3]) or "0",
-  task_used, task_oldest, account_used, account_oldest, string.format("%.0f", first_free) }
-for _, domain in ipairs(full) do reply[#reply + 1] = domain end
+local reply = {
+  "ok",
+  string.format("%.0f", now),
+  redis.call("GET", KEYS[3]) or "0",
+  used(KEYS[4]),
+  string.format("%.0f", score_at(KEYS[4], 0)),
+  used(KEYS[5]),
+  string.format("%.0f", score_at(KEYS[5], 0)),
+  string.format("%.0f", first_free),
+}
+for _, domain in ipairs(full) do
+  reply[#reply + 1] = domain
+end
 return reply

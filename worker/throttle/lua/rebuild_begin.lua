@@ -2,9 +2,9 @@
 --
 -- KEYS  1 mark
 -- ARGV  1 nonce
--- reply {run id, now µs}
+-- reply now µs
 
 local run_id = string.match(redis.call("INFO", "server"), "run_id:(%w+)")
 local time = redis.call("TIME")
 redis.call("SET", KEYS[1], ARGV[1] .. ":" .. run_id)
-return { run_id, string.format("%.0f", tonumber(time[1]) * 1000000 + tonumber(time[2])) }
+return string.format("%.0f", tonumber(time[1]) * 1000000 + tonumber(time[2]))
