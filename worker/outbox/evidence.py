@@ -1,0 +1,89 @@
+"""Reading attempts: what was handed over, for the throttle's rebuild and the audit of the rate."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+BATCH = 2000  # chosen: rows held in memory at once; some 1 MB
+
+# What a window may still hold, whatever became of it; void attempts reached nobody.
+COUNTING = text("""
+    SELECT id, task_id, smtp_account_id, domains,
+        CASE WHEN state NOT IN ('open', 'unknown') THEN closed_at END AS answered_at
+    FROM attempt WHERE state <> 'void' AND opened_at > :opened_after
+""")
+
+# An answer that waited for PostgreSQL to come back was closed long after it came.
+HANDED_OVER = text("""
+    SELECT task_id, smtp_account_id, cost, domains, opened_at, at FROM (
+        SELECT *, CASE WHEN state IN ('open', 'unknown') THEN least(closed_at, opened_at + :dot_by)
+                       ELSE least(closed_at, opened_at + :handover_max) END AS at
+        FROM attempt
+        WHERE state <> 'void' AND opened_at > :opened_after AND opened_at <= :until) AS attempt
+    WHERE at > :since AND at <= :until
+    ORDER BY at
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """An attempt that a budget may have to count; `answered_at` is None if none was recorded."""
+
+    id: uuid.UUID
+    task_id: int
+    account_id: int
+    domains: dict[str, int]
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A hand-over at the time at which it counts, and when its attempt was opened."""
+
+    task_id: int
+    account_id: int
+    cost: int
+    domains: dict[str, int]
+    opened_at: datetime
+    at: datetime
+
+
+def counting(connection: Connection, opened_after: datetime) -> Iterator[Counting]:
+    """Stream the attempts opened since a time that are not void, in no order."""
+    rows = connection.execute(
+        COUNTING, {"opened_after": opened_after}, execution_options={"yield_per": BATCH}
+    )
+    for row in rows:
+        yield Counting(row.id, row.task_id, row.smtp_account_id, row.domains, row.answered_at)
+
+
+def handed_over(
+    connection: Connection,
+    since: datetime,
+    until: datetime,
+    *,
+    dot_by: timedelta,
+    handover_max: timedelta,
+) -> Iterator[HandedOver]:
+    """Stream what was handed over in (since, until], oldest first.
+
+    An answered attempt counts when it was closed, at the latest `handover_max` after it was
+    opened; one without an answer when its dot was due, unless it was closed before.
+    """
+    values = {
+        "since": since,
+        "until": until,
+        "opened_after": since - handover_max,
+        "dot_by": dot_by,
+        "handover_max": handover_max,
+    }
+    rows = connection.execute(HANDED_OVER, values, execution_options={"yield_per": BATCH})
+    for row in rows:
+        yield HandedOver(
+            row.task_id, row.smtp_account_id, row.cost, row.domains, row.opened_at, row.at
+        )

@@ -1,0 +1,91 @@
+"""Rebuilding the throttle's log out of the attempts in PostgreSQL, after Redis has lost it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from worker import db
+from worker.outbox import evidence
+from worker.outbox.evidence import Counting
+from worker.throttle import Throttle, ThrottleUnavailable, budgets_of, entries
+
+TRIES = 5  # chosen: a log that is lost again during each of them has another trouble
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+GENERATION = text("SELECT generation FROM installation")
+RAISE_GENERATION = text("UPDATE installation SET generation = :generation")
+
+
+def rebuild(engine: Engine, throttle: Throttle) -> bool:
+    """Fill and open the throttle's log, if it is not whole.
+
+    Permits from before the loss stay valid: their attempts are counted. The log is filled
+    before the commit that raises the generation. Nobody can ask with the new one before
+    that commit, and if it fails the log stays shut, since PostgreSQL knows no such generation.
+
+    Returns:
+        False if the log is whole: somebody else rebuilt it.
+
+    Raises:
+        ThrottleUnavailable: Redis gave no answer, or lost its log during each try.
+    """
+    for _ in range(TRIES):
+        with engine.connect() as connection:  # rolled back at its end, unless committed
+            # Waits out every claim under way; those to come wait, and read the new generation.
+            db.lock_alone(connection, db.Lock.GENERATION)
+            generation = connection.execute(GENERATION).scalar_one()
+            if throttle.is_whole(generation):
+                return False
+            if _fill(connection, throttle, generation + 1):
+                connection.commit()
+                return True
+    raise ThrottleUnavailable(f"Redis lost the throttle's log again during {TRIES} rebuilds")
+
+
+def _fill(connection: Connection, throttle: Throttle, generation: int) -> bool:
+    """Add every permit that may still count; False if the log was lost again meanwhile."""
+    nonce = str(uuid.uuid4())
+    # PostgreSQL's clock is read first: the time between makes permits count longer, not shorter.
+    postgres_now = db.now(connection)
+    redis_now_us = throttle.begin_rebuild(nonce)
+    connection.execute(RAISE_GENERATION, {"generation": generation})
+    counted_us = throttle.window_us + throttle.handover_max_us
+    attempts = evidence.counting(connection, postgres_now - counted_us * MICROSECOND)
+    offset_us = redis_now_us - _microseconds(postgres_now)
+    throttle.add_permits(_entries(attempts, offset_us, redis_now_us + throttle.handover_max_us))
+    return throttle.end_rebuild(nonce, generation)
+
+
+def _entries(
+    attempts: Iterable[Counting], offset_us: int, latest_us: int
+) -> Iterator[tuple[str, str, int]]:
+    """What the attempts put into the logs.
+
+    Args:
+        attempts: not void.
+        offset_us: Redis's clock less PostgreSQL's.
+        latest_us: when an attempt that is under way may be answered at the latest.
+    """
+    for attempt in attempts:
+        score_us = latest_us
+        if attempt.answered_at is not None:
+            score_us = min(_microseconds(attempt.answered_at) + offset_us, latest_us)
+        budgets = budgets_of(
+            task_id=attempt.task_id,
+            task_limit=0,
+            account_id=attempt.account_id,
+            account_limit=None,
+            domain_limit=None,
+            domains=attempt.domains,
+        )
+        yield from entries(attempt.id, budgets, score_us)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
