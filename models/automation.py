@@ -89,7 +89,9 @@ class AutomaticTask(Base):
         CheckConstraint("plan_days <@ ARRAY[1,2,3,4,5,6,7]::smallint[]", name="plan_days"),
         CheckConstraint("cardinality(plan_days) > 0", name="plan_has_days"),
         CheckConstraint("plan_from <> plan_until", name="plan_hours"),
-        CheckConstraint("waits_for IN ('work', 'slot', 'connection', 'plan')", name="waits_for"),
+        CheckConstraint(
+            "waits_for IN ('work', 'domain', 'slot', 'connection', 'plan')", name="waits_for"
+        ),
         Index(None, "next_run_at", postgresql_where=text("active")),
     )
 

@@ -115,6 +115,9 @@ class Waits(StrEnum):
     """What an automatic task waits for until its next sweep."""
 
     WORK = "work"
+    """Something ready."""
+    DOMAIN = "domain"
+    """Room under the limit of the domains that remain, or a message to another domain."""
     SLOT = "slot"
     CONNECTION = "connection"
     PLAN = "plan"

@@ -82,8 +82,13 @@ class Settings(BaseModel):
     """A program that gets each new alarm as JSON on its standard input."""
     alarm_webhook: SecretStr | None = None
     """An address that gets each new alarm as a JSON POST."""
+
+    server: str | None = None
+    """The OAC server that this process belongs to; set by `kadencia worker`."""
+    process: str | None = None
+    """Which `kadencia worker` this process belongs to, a UUID; set by it."""
     crash_at: str | None = None
-    """Tests only: the crash point at which this process is killed."""
+    """Tests only, POINT@FILE: who reaches this crash point and can create FILE is killed."""
 
     @property
     def handover_max_seconds(self) -> float:

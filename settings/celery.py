@@ -40,7 +40,6 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         # No hard limit below the longest hand-over: a kill in mid-dialogue makes an unknown.
         "task_time_limit": settings.sending_deadline_seconds + 60,
         "worker_prefetch_multiplier": 1,
-        "worker_direct": True,  # each process has a queue of its own, for canaries
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_max_tasks_per_child": 5000,
         "worker_max_memory_per_child": 300_000,  # kB

@@ -54,3 +54,16 @@ def first_queue(server: str) -> str:
     'oac.local.first'
     """
     return f"oac.{server}.first"
+
+
+def own_queue(process: str, part: str) -> str:
+    """The queue of one part of one `kadencia worker`, for canaries.
+
+    Args:
+        process: its id.
+        part: "control" or "send".
+
+    >>> own_queue("0f3c", "send")
+    'kadencia.process.0f3c.send'
+    """
+    return f"kadencia.process.{process}.{part}"

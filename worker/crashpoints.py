@@ -1,7 +1,7 @@
-"""Named points at which a test can have this process killed, to prove what survives.
+"""Named points at which a test can have a process killed, to prove what survives.
 
-Off by default, and then one comparison with None. Armed by the setting
-`KADENCIA_CRASH_AT`, for one process and one point, never in production.
+Off by default, and then one comparison with None. Armed by the setting `KADENCIA_CRASH_AT`,
+never in production.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from enum import StrEnum
+from pathlib import Path
 
 
 class CrashPoint(StrEnum):
@@ -26,16 +27,30 @@ class CrashPoint(StrEnum):
     SETTLED = "settled"
 
 
-_armed: CrashPoint | None = None
+_armed: tuple[CrashPoint, Path] | None = None
 
 
-def arm(point: CrashPoint | None) -> None:
-    """Have this process killed with SIGKILL when it next reaches `point`; None disarms."""
+def arm(what: str | None) -> None:
+    """Have one process killed with SIGKILL at a point; None disarms.
+
+    Args:
+        what: POINT@FILE. Of all processes so armed, only the one that can create the file dies.
+
+    Raises:
+        ValueError: it names no crash point, or no file.
+    """
     global _armed
-    _armed = point
+    point, at, flag = (what or "").partition("@")
+    if what is not None and not (at and flag):
+        raise ValueError(f"{what!r} is not POINT@FILE")
+    _armed = None if what is None else (CrashPoint(point), Path(flag))
 
 
 def reach(point: CrashPoint) -> None:
-    """Die here if this point is armed."""
-    if _armed is not None and _armed is point:
+    """Die here if this point is armed, and nobody has died for it yet."""
+    if _armed is not None and _armed[0] is point:
+        try:
+            _armed[1].touch(exist_ok=False)
+        except FileExistsError:
+            return
         os.kill(os.getpid(), signal.SIGKILL)

@@ -23,6 +23,9 @@ class Lock(IntEnum):
     GENERATION = 7301
     """Shared by every claim, exclusive for a rebuild of the throttle's log."""
     SWEEP = 7302
+    """Of an automatic task: one sweep at a time."""
+    ACCOUNT = 7306
+    """Of an SMTP account: sweeps of tasks that share it take turns."""
     MIGRATION = 7303
     RECOVERY = 7304
     RETENTION = 7305
@@ -85,9 +88,11 @@ def share_lock(connection: Connection, lock: Lock) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": int(lock)})
 
 
-def lock_alone(connection: Connection, lock: Lock) -> None:
+def lock_alone(connection: Connection, lock: Lock, key: int = 0) -> None:
     """Take an advisory lock, exclusive, until the transaction ends; waits for all holders."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": int(lock)})
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:lock, :key)"), {"lock": int(lock), "key": key}
+    )
 
 
 def migrate(engine: Engine, revision: str = "head") -> str:

@@ -42,6 +42,10 @@ def _kadencia(
 def _register() -> None:
     """Every command, in the order of `kadencia --help`: its name, its place, its line of help."""
     LazyGroup.later = (
+        Later("up", "run:up", "Run the whole product on this machine."),
+        Later("worker", "worker:worker", "Sweep and send for an OAC server."),
+        Later("beat", "worker:beat", "Enqueue the sweeps that are due."),
+        Later("migrate", "run:migrate", "Bring the database to this version's schema."),
         Later("init", "first:init", "Set up company, user, account and automatic task in one go."),
         Later("stop-all", "safety:stop_all", "Stop all sending, at once."),
         Later("start-all", "safety:start_all", "Let sending go on."),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -34,13 +34,14 @@ CLAIMABLE = text("""
         m.body_id, m.fields, m.reply_to, m.list_unsubscribe, m.headers, m.attempts,
         t.id AS task_id, t.active, t.cadence, t.reserve, t.sender_name, t.sender_address,
         coalesce(t.envelope_sender, t.sender_address) AS envelope_sender,
-        s.name AS server, s.paused,
+        s.name AS server, s.paused, c.time_zone,
         a.id AS smtp_account_id, a.enabled, a.hourly_limit, a.domain_hourly_limit,
         i.generation, i.stopped_at, i.redirect_to, i.allowed,
         m.expires_at <= clock_timestamp() AS expired
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id
     JOIN server s ON s.id = t.server_id
+    JOIN company c ON c.id = m.company_id
     JOIN smtp_account a ON a.id = t.smtp_account_id
     CROSS JOIN installation i
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
@@ -268,13 +269,3 @@ def count_domains(recipients: Sequence[Recipient]) -> dict[str, int]:
     for one in recipients:
         counted[one.domain] = counted.get(one.domain, 0) + 1
     return counted
-
-
-def was_claimed(connection: Connection, token: uuid.UUID) -> bool:
-    """Whether a claim whose COMMIT had no answer took effect."""
-    found: Mapping[str, Any] | None = (
-        connection.execute(text("SELECT id FROM attempt WHERE id = :id"), {"id": token})
-        .mappings()
-        .one_or_none()
-    )
-    return found is not None

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from models.states import Priority
 from worker.core.slots import Candidate
+from worker.outbox.waking import TAKES_LANE
 
 FIRST_LOOK = 500  # chosen: rows by age, before going domain by domain
 DOMAINS_MOST = 2000  # chosen: domains that one sweep goes through
@@ -35,14 +36,9 @@ class OnTheWay:
     domains_released: Mapping[str, int]
 
 
-LANES = text("""
-    SELECT l.id FROM lane l JOIN automatic_task t ON t.id = :task
-    WHERE l.company_id = t.company_id
-      AND (l.task_id = t.id OR l.task_id IS NULL AND (
-          l.establishment_id IN (
-              SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)
-          OR NOT EXISTS (SELECT FROM task_establishment e WHERE e.task_id = t.id)))
-""")
+LANES = text(f"""
+    SELECT l.id FROM lane l JOIN automatic_task t ON t.id = :task WHERE {TAKES_LANE}
+""")  # noqa: S608  no value of anybody's is in it
 
 # One scan of ix_message_ready for each lane, oldest first, whatever the backlog.
 OLDEST = text("""
@@ -93,6 +89,14 @@ NEXT_DUE = text("""
         WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
           AND r.not_before > clock_timestamp()
         ORDER BY r.not_before LIMIT 1) AS m
+""")
+
+ANY_READY = text("""
+    SELECT EXISTS (
+        SELECT FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+        CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
+        JOIN message r ON r.lane_id = lane.id AND r.priority = p.priority
+        WHERE r.state = 'ready' AND r.not_before <= clock_timestamp())
 """)
 
 # Two sweeps of different tasks may share a lane: whoever locks a row first has it.
@@ -173,6 +177,11 @@ def next_due(connection: Connection, lanes: Sequence[int]) -> datetime | None:
     """When the next message that waits for its time may go."""
     due: datetime | None = connection.execute(NEXT_DUE, {"lanes": list(lanes)}).scalar()
     return due
+
+
+def any_ready(connection: Connection, lanes: Sequence[int]) -> bool:
+    """Whether a message waits that might go now, were there room."""
+    return bool(connection.execute(ANY_READY, {"lanes": list(lanes)}).scalar_one())
 
 
 def lease(

@@ -15,9 +15,11 @@ from models.states import MessageState, RecipientState, derive
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.retry import Next, RetryPolicy, decide, resend_unknown
+from worker.outbox import leases
 
 CLOSE_ATTEMPT = text("""
-    UPDATE attempt SET state = :state, closed_at = clock_timestamp(), phase = :phase, code = :code,
+    UPDATE attempt SET state = :state, closed_at = clock_timestamp() - CAST(:ago AS interval),
+        phase = :phase, code = :code,
         enhanced = :enhanced, text = :text, replies = CAST(:replies AS jsonb)
     WHERE id = :id AND state IN ('open', 'unknown')
     RETURNING message_id
@@ -94,7 +96,13 @@ class Answer:
     text: str | None = None
 
 
-def settle(connection: Connection, attempt: uuid.UUID, answer: Answer, jitter: float) -> str | None:
+def settle(
+    connection: Connection,
+    attempt: uuid.UUID,
+    answer: Answer,
+    jitter: float,
+    ago: timedelta = timedelta(0),
+) -> str | None:
     """Close an attempt with the far side's answer and move its message on.
 
     An answer that comes after the message was taken for unknown still counts; one that
@@ -105,6 +113,7 @@ def settle(connection: Connection, attempt: uuid.UUID, answer: Answer, jitter: f
         attempt: the attempt's id.
         answer: the far side's.
         jitter: chance for the back-off, 0 up to 1.
+        ago: how long ago the answer came; the database may have been away since.
 
     Returns:
         The message's new state; None if it was not this attempt's to move.
@@ -118,6 +127,7 @@ def settle(connection: Connection, attempt: uuid.UUID, answer: Answer, jitter: f
             "code": answer.code,
             "enhanced": answer.enhanced,
             "text": answer.text,
+            "ago": ago,
             "replies": _replies(answer.recipients),
         },
     ).scalar_one_or_none()
@@ -133,19 +143,49 @@ def settle(connection: Connection, attempt: uuid.UUID, answer: Answer, jitter: f
     return None
 
 
-def void(connection: Connection, attempt: uuid.UUID, why: str) -> None:
-    """Close an attempt of which nothing reached the far side and for which no permit counts."""
-    connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
+def undo(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> None:
+    """Take a claim back of which nothing reached the far side: it is ready, none is charged.
+
+    Also right when it is not known whether the claim was committed.
+    """
+    # First the message: its row lock waits for a claim that is still being committed.
+    leases.give_back(connection, message_id, attempt, why)
+    _void(connection, attempt, why)
+
+
+def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> str | None:
+    """End a claimed message that can never be composed; its attempt counts for nothing.
+
+    Returns:
+        The message's new state; None if it was not this attempt's to move.
+    """
+    _void(connection, attempt, why)
+    row = connection.execute(MESSAGE, {"id": message_id}).one()
+    if row.lease != attempt or row.state != MessageState.SENDING:
+        return None
+    pending = _all_pending(connection, message_id, Outcome.REJECTED, why)
+    answer = Answer(Outcome.REJECTED, pending, text=why)
+    return _apply(connection, row, answer, 0.0, charge=False)
 
 
 def overtaken(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> str | None:
     """Take a message for unknown whose attempt was never settled, then follow the task's policy."""
-    pending = [
-        RecipientAnswer(r.position, Outcome.UNKNOWN)
+    pending = _all_pending(connection, message_id, Outcome.UNKNOWN, None)
+    return settle(connection, attempt, Answer(Outcome.UNKNOWN, pending, text=why), 0.0)
+
+
+def _void(connection: Connection, attempt: uuid.UUID, why: str) -> None:
+    connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
+
+
+def _all_pending(
+    connection: Connection, message_id: int, outcome: Outcome, words: str | None
+) -> tuple[RecipientAnswer, ...]:
+    return tuple(
+        RecipientAnswer(r.position, outcome, words)
         for r in connection.execute(RECIPIENTS, {"id": message_id})
         if r.state == RecipientState.PENDING
-    ]
-    return settle(connection, attempt, Answer(Outcome.UNKNOWN, tuple(pending), text=why), 0.0)
+    )
 
 
 def _apply(

@@ -161,6 +161,14 @@ class Throttle:
             pipe.zcount(domain_key(account_id, domain), f"({left}", "+inf")
         return dict(zip(domains, self._answer(pipe.execute), strict=True))
 
+    def note_full(self, account_id: int, domains: Sequence[str]) -> None:
+        """Say which domains of an account were found full; `look` forgets those that are not.
+
+        Raises:
+            ThrottleUnavailable: no answer; the next sweep finds them again.
+        """
+        self._answer(lambda: self._client.sadd(full_key(account_id), *domains))
+
     def begin_rebuild(self, nonce: str) -> int:
         """Leave the mark of a rebuild and return Redis's time in µs.
 

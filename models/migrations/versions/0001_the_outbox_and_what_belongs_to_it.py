@@ -317,7 +317,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("user_kind = 'system'", name=op.f("ck_automatic_task_system_user")),
         sa.CheckConstraint(
-            "waits_for IN ('work', 'slot', 'connection', 'plan')",
+            "waits_for IN ('work', 'domain', 'slot', 'connection', 'plan')",
             name=op.f("ck_automatic_task_waits_for"),
         ),
         sa.CheckConstraint(

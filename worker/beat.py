@@ -1,0 +1,143 @@
+"""Beat: Celery's own for the static entries, and the table of automatic tasks for the sweeps.
+
+Any number may run, and none leads: a due task is taken by compare-and-set, so each sweep is
+enqueued by one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from datetime import timedelta
+from typing import Any
+
+import psycopg2.extensions
+import structlog
+from celery import beat
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from settings.names import Task, sweep_queue
+from worker import bootstrap, db
+from worker.outbox import waking
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 1.0
+"""Chosen: the longest sleep, so that a static entry is never later than that."""
+NET_SECONDS = 2.0
+"""Chosen: how often idle tasks are looked through for what no notification announced."""
+AWAY_SECONDS = 1.0
+
+CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task")
+
+# The 30 s are a net for a sweep that is lost: a sweep itself sets the true next time.
+TAKE_DUE = text("""
+    UPDATE automatic_task t
+    SET sweep_no = t.sweep_no + 1, next_run_at = clock_timestamp() + interval '30 seconds'
+    FROM (
+        SELECT d.id, s.name FROM automatic_task d
+        JOIN server s ON s.id = d.server_id CROSS JOIN installation i
+        WHERE d.active AND d.next_run_at <= clock_timestamp() AND NOT s.paused
+          AND i.stopped_at IS NULL
+          AND EXISTS (SELECT FROM process p WHERE p.server_id = s.id
+                      AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval))
+        FOR UPDATE OF d SKIP LOCKED) AS due
+    WHERE t.id = due.id
+    RETURNING t.id, t.sweep_no, due.name AS server
+""")
+
+NEXT_DUE = text("""
+    SELECT least(min(next_run_at) - clock_timestamp(), interval '1 hour')
+    FROM automatic_task WHERE active AND next_run_at > clock_timestamp()
+""")
+
+# What could not be published is due again at once, unless somebody took it meanwhile.
+UNTAKE = text("""
+    UPDATE automatic_task SET next_run_at = clock_timestamp()
+    WHERE id = :id AND sweep_no = :sweep_no
+""")
+
+
+class Scheduler(beat.Scheduler):
+    """Celery's in-memory scheduler, which between its entries looks after the sweeps."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = bootstrap.read_settings(os.environ)
+        self._silent_after = timedelta(seconds=settings.silent_after_seconds)
+        self._engine: Engine = bootstrap.make_engine(settings, "beat")
+        self._listener: Any = None
+        self._net_at = 0.0
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Run what is due of both, then wait for a notification or the next due moment.
+
+        Returns:
+            How long Celery's loop is to sleep in addition: 0.
+        """
+        seconds = min(super().tick(*args, **kwargs) or 0.0, IDLE_SECONDS)
+        try:
+            self._listen()
+            self._hear()
+            with db.transaction(self._engine) as connection:
+                if time.monotonic() >= self._net_at:
+                    waking.wake_idle(connection)
+                    self._net_at = time.monotonic() + NET_SECONDS
+                due = connection.execute(TAKE_DUE, {"silent_after": self._silent_after}).all()
+                ahead = self._until_next(connection)
+            if not self._publish(due):
+                ahead = AWAY_SECONDS
+            select.select([self._listener], [], [], max(min(seconds, ahead), 0.0))
+        except (SQLAlchemyError, psycopg2.Error, OSError) as error:
+            log.warning("the database is away", error=type(error).__name__)
+            self._deafen()
+            time.sleep(AWAY_SECONDS)
+        return 0.0
+
+    def _until_next(self, connection: Connection) -> float:
+        ahead: timedelta | None = connection.execute(NEXT_DUE).scalar()
+        return IDLE_SECONDS if ahead is None else ahead.total_seconds()
+
+    def _publish(self, due: Any) -> bool:
+        for number, row in enumerate(due):
+            try:
+                self.app.send_task(
+                    Task.SWEEP, args=[row.id, row.sweep_no], queue=sweep_queue(row.server)
+                )
+            except Exception as error:
+                # Whatever the broker's client raises: none of these sweeps is lost.
+                log.warning("Redis is away", error=type(error).__name__)
+                with db.transaction(self._engine) as connection:
+                    for lost in due[number:]:
+                        connection.execute(UNTAKE, {"id": lost.id, "sweep_no": lost.sweep_no})
+                return False
+        return True
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            return
+        # A connection of its own, outside any transaction, or nothing would arrive.
+        listener = self._engine.raw_connection().detach_driver_connection()
+        listener.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+        with listener.cursor() as cursor:
+            for channel in CHANNELS:
+                cursor.execute(f"LISTEN {channel}")
+        self._listener = listener
+        self._net_at = 0.0  # what was said meanwhile, nobody heard
+
+    def _hear(self) -> None:
+        self._listener.poll()
+        said = {(one.channel, int(one.payload)) for one in self._listener.notifies}
+        self._listener.notifies.clear()
+        lanes = sorted(n for channel, n in said if channel == "kadencia_ready")
+        urgent = sorted(n for channel, n in said if channel == "kadencia_urgent")
+        if lanes or urgent:
+            with db.transaction(self._engine) as connection:
+                waking.wake_for(connection, lanes, urgent)
+
+    def _deafen(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()

@@ -1,0 +1,72 @@
+"""`kadencia worker` and `kadencia beat`: the processes of a fleet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from settings.names import SERVER_NAME
+from worker import logs
+from worker.cli import context
+from worker.cli.output import CommandError
+
+
+def worker(
+    server: Annotated[str, typer.Option(help="The OAC server whose messages it sends.")],
+    processes: Annotated[
+        int, typer.Option(min=1, max=200, help="How many messages it sends at once.")
+    ] = 4,
+) -> None:
+    """Sweep and send for an OAC server, until Ctrl-C or SIGTERM.
+
+    Any number of them may run for the same server, on any hosts.
+
+    Example: kadencia worker --server bratislava --processes 8
+    """
+    from worker.fleet import worker as fleet
+
+    if not SERVER_NAME.fullmatch(server):
+        raise CommandError(
+            f"{server!r} cannot name an OAC server; use small letters, digits and hyphens, "
+            f"a letter first, at most 31 of them"
+        )
+    settings = context.settings()
+    logs.configure(settings)
+    code = fleet.run(
+        settings,
+        context.engine(),
+        server=server,
+        processes=processes,
+        environment={
+            **os.environ,
+            "DATABASE_URL": settings.require_database_url(),
+            "REDIS_URL": settings.require_redis_url(),
+            "KADENCIA_DATA": str(settings.data),
+        },
+        out=sys.stdout,
+    )
+    raise typer.Exit(code)
+
+
+def beat() -> None:
+    """Enqueue the sweeps of automatic tasks that are due, and the periodic work.
+
+    Run it once, twice or more often: any number shares the work, and none leads.
+
+    Example: kadencia beat
+    """
+    from celery.beat import Service
+
+    from worker.app import app
+
+    settings = context.settings()
+    logs.configure(settings)
+    context.engine().dispose()  # the schema was checked; beat has an engine of its own
+    service = Service(app, scheduler_cls="worker.beat:Scheduler")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    service.start()

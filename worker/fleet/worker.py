@@ -1,0 +1,134 @@
+"""`kadencia worker`: the processes of one host that sweep and send for an OAC server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TextIO
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from settings import Settings
+from settings.names import CONTROL_QUEUE, first_queue, own_queue, send_queue, sweep_queue
+from worker import registry
+from worker.embedded.processes import ProcessSpec
+from worker.fleet import supervisor
+from worker.registry import WorkerProcess
+
+log = structlog.get_logger()
+
+CELERY = (sys.executable, "-m", "celery", "-A", "worker.app", "worker")
+"""Gossip and mingle cost connections and a second at each start, and nothing here uses them."""
+QUIET = ("--without-gossip", "--without-mingle")
+GRACE_SECONDS = 30.0
+"""Chosen: beyond the longest hand-over, until a process that does not end is killed."""
+
+
+def specs(
+    settings: Settings, worker: WorkerProcess, environment: Mapping[str, str]
+) -> list[ProcessSpec]:
+    """The two Celery workers of one `kadencia worker`, in the order in which they start.
+
+    Args:
+        settings: deadlines.
+        worker: which one; its slots are the sending processes.
+        environment: of the processes.
+    """
+    name, server = str(worker.id), worker.server
+    queues = {
+        "send": [first_queue(server), send_queue(server), own_queue(name, "send")],
+        "control": [sweep_queue(server), CONTROL_QUEUE, own_queue(name, "control")],
+    }
+    # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
+    pools = {
+        "send": ("-P", "prefork", "-c", str(worker.slots), "--disable-prefetch"),
+        "control": ("-P", "solo"),
+    }
+    # Stopped in reverse: first no more is released, then what is being sent is finished.
+    patience = {"send": settings.handover_max_seconds + GRACE_SECONDS, "control": GRACE_SECONDS}
+    return [
+        ProcessSpec(
+            name=part,
+            argv=(
+                *CELERY,
+                *("-n", f"{part}.{server}.{name[:8]}@%h", "-Q", ",".join(queues[part])),
+                *pools[part],
+                *QUIET,
+            ),
+            env=environment,
+            stop_seconds=patience[part],
+        )
+        for part in ("send", "control")
+    ]
+
+
+def run(
+    settings: Settings,
+    engine: Engine,
+    *,
+    server: str,
+    processes: int,
+    environment: Mapping[str, str],
+    out: TextIO,
+) -> int:
+    """Sweep and send for an OAC server until SIGTERM or SIGINT, then drain.
+
+    What is being sent is finished and settled; what was released and not begun goes back, if
+    no other process of the server is there to send it.
+
+    Returns:
+        The exit code: 0 after an ordered stop.
+    """
+    worker = WorkerProcess(
+        id=uuid.uuid4(),
+        server=server,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version("kadencia"),
+        slots=processes,
+    )
+    named = {"KADENCIA_SERVER": server, "KADENCIA_PROCESS": str(worker.id)}
+    ends = threading.Event()
+    heart = threading.Thread(
+        target=_beat, args=(engine, worker, settings.heartbeat_seconds, ends), daemon=True
+    )
+    heart.start()
+    try:
+        code = supervisor.run(
+            specs(settings, worker, {**environment, **named}),
+            log_format=settings.log_format,
+            out=out,
+        )
+    finally:
+        ends.set()
+        heart.join(timeout=settings.heartbeat_seconds + 10)
+        _leave(engine, worker, timedelta(seconds=settings.silent_after_seconds))
+    return code
+
+
+def _beat(engine: Engine, worker: WorkerProcess, seconds: float, ends: threading.Event) -> None:
+    while True:
+        try:
+            registry.beat(engine, worker)
+        except SQLAlchemyError as error:
+            log.warning("no heartbeat", error=type(error).__name__)
+        if ends.wait(seconds):
+            return
+
+
+def _leave(engine: Engine, worker: WorkerProcess, silent_after: timedelta) -> None:
+    try:
+        returned = registry.leave(engine, worker, silent_after)
+    except SQLAlchemyError as error:
+        # It is silent from now on, and `recover` brings back what it leaves behind.
+        log.warning("left without signing off", error=type(error).__name__)
+    else:
+        log.info("left", server=worker.server, returned=returned)

@@ -1,0 +1,80 @@
+"""The automatic task as a sweep sees it, and the journal of its runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models.states import Waits
+
+SWEPT = text("""
+    SELECT t.id, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
+        t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS smtp_account_id,
+        a.enabled, a.hourly_limit, a.domain_hourly_limit, a.most_connections,
+        a.breaker_failures, a.breaker_until, i.generation, i.stopped_at,
+        clock_timestamp() AS now
+    FROM automatic_task t
+    JOIN server s ON s.id = t.server_id
+    JOIN company c ON c.id = t.company_id
+    JOIN smtp_account a ON a.id = t.smtp_account_id
+    CROSS JOIN installation i
+    WHERE t.id = :task
+""")
+
+# Guarded by the sweep's number: a wake-up that came meanwhile has the last word.
+SET_NEXT = text("""
+    UPDATE automatic_task SET next_run_at = :next_run_at, waits_for = :waits_for
+    WHERE id = :task AND sweep_no = :sweep_no
+""")
+
+NOTE_RUN = text("""
+    INSERT INTO task_run AS run (task_id, sweeps, released, last_sweep_at, why_not_more)
+    VALUES (:task, 1, :released, clock_timestamp(), :why)
+    ON CONFLICT (task_id) WHERE ended_at IS NULL DO UPDATE SET
+        sweeps = run.sweeps + 1, released = run.released + excluded.released,
+        last_sweep_at = excluded.last_sweep_at, why_not_more = excluded.why_not_more
+""")
+
+NOTE_IDLE_SWEEP = text("""
+    UPDATE task_run SET sweeps = sweeps + 1, last_sweep_at = clock_timestamp(),
+        why_not_more = :why
+    WHERE task_id = :task AND ended_at IS NULL
+""")
+
+END_RUNS = text("""
+    UPDATE task_run r SET ended_at = r.last_sweep_at
+    FROM automatic_task t
+    WHERE t.id = r.task_id AND r.ended_at IS NULL
+      AND r.last_sweep_at < clock_timestamp() - :idle
+      AND (NOT t.active OR t.waits_for IN ('work', 'plan'))
+      AND NOT EXISTS (SELECT FROM message m WHERE m.task_id = t.id
+                      AND m.state IN ('released', 'sending'))
+""")
+
+
+def swept(connection: Connection, task_id: int) -> Row[Any] | None:
+    """An automatic task with what a sweep must know of its server, account and installation."""
+    return connection.execute(SWEPT, {"task": task_id}).one_or_none()
+
+
+def set_next(
+    connection: Connection, task_id: int, sweep_no: int, at: datetime | None, waits: Waits
+) -> None:
+    """Say when the task is to be swept next, unless a newer sweep is already called for."""
+    connection.execute(
+        SET_NEXT,
+        {"task": task_id, "sweep_no": sweep_no, "next_run_at": at, "waits_for": waits.value},
+    )
+
+
+def note(connection: Connection, task_id: int, released: int, why_not_more: str) -> None:
+    """Write a sweep into the journal; one that finds nothing to do opens no run."""
+    statement = NOTE_RUN if released else NOTE_IDLE_SWEEP
+    connection.execute(statement, {"task": task_id, "released": released, "why": why_not_more})
+
+
+def end_runs(connection: Connection, idle: timedelta) -> int:
+    """Close the runs of tasks that have had nothing to do for a while; returns how many."""
+    return connection.execute(END_RUNS, {"idle": idle}).rowcount

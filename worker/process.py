@@ -1,0 +1,52 @@
+"""What one process of the fleet works with, made when it is first needed after the fork."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from dataclasses import dataclass
+
+from worker import bootstrap, crashpoints
+from worker.app import app
+from worker.bootstrap import Kit
+from worker.delivery import Delivery
+from worker.sweeps import Sweeper
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that sweeps or sends for one OAC server."""
+
+    kit: Kit
+    sweeper: Sweeper
+    delivery: Delivery
+
+
+@functools.cache
+def here() -> Process:
+    """This process's own; a forked child makes another.
+
+    Raises:
+        SettingsError: something that it needs is not set.
+    """
+    settings = bootstrap.read_settings(os.environ)
+    crashpoints.arm(settings.crash_at)
+    server = settings.server or "local"
+    kit = bootstrap.make_kit(settings, f"worker {server}")
+    return Process(
+        kit=kit,
+        sweeper=Sweeper(kit.engine, kit.throttle, kit.settings, server, app.send_task),
+        delivery=Delivery(
+            kit.engine,
+            kit.throttle,
+            kit.vault,
+            settings,
+            server,
+            worker=f"{server}/{socket.gethostname()}/{os.getpid()}",
+        ),
+    )
+
+
+# A connection shared by two processes mixes up their answers.
+os.register_at_fork(after_in_child=here.cache_clear)

@@ -1,0 +1,62 @@
+"""Recover: the periodic pass over what time has overtaken, for all automatic tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sized
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+
+from settings import Settings
+from worker import alarms, db
+from worker.outbox import journal, overdue
+from worker.rebuild import rebuild
+from worker.throttle import Throttle, ThrottleUnavailable
+
+log = structlog.get_logger()
+
+RUN_IDLE = timedelta(minutes=1)
+"""Chosen: a run of a task ends when it has had nothing to do for this long."""
+
+GENERATION = text("SELECT generation FROM installation")
+
+
+def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
+    """Return, park or expire what is overdue, keep the throttle's log whole, watch for alarms.
+
+    Late, lost or doubled runs do no harm: whoever comes first does the work.
+    """
+    returned = _in_batches(engine, overdue.return_released)
+    unknown = _in_batches(engine, overdue.take_for_unknown)
+    expired = _in_batches(engine, overdue.expire)
+    with db.transaction(engine) as connection:
+        journal.end_runs(connection, RUN_IDLE)
+    if returned or unknown or expired:
+        log.warning("recovered", returned=returned, unknown=unknown, expired=expired)
+    _keep_log_whole(engine, throttle)
+    alarms.watch(engine, settings)
+
+
+def _in_batches(engine: Engine, move: Callable[[Connection], Sized | int]) -> int:
+    """Move until nothing is left, in transactions short enough to be in nobody's way."""
+    total = 0
+    while True:
+        with db.transaction(engine) as connection:
+            if not db.try_lock(connection, db.Lock.RECOVERY):
+                return total
+            moved = move(connection)
+        count = moved if isinstance(moved, int) else len(moved)
+        total += count
+        if count < overdue.BATCH:
+            return total
+
+
+def _keep_log_whole(engine: Engine, throttle: Throttle) -> None:
+    with db.transaction(engine) as connection:
+        generation: int = connection.execute(GENERATION).scalar_one()
+    try:
+        if not throttle.is_whole(generation):
+            rebuild(engine, throttle)
+    except ThrottleUnavailable as error:
+        log.warning("the throttle's log was not rebuilt", error=str(error))

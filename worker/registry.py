@@ -1,0 +1,123 @@
+"""The `kadencia worker` processes: they register, beat their hearts, answer canaries."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from settings.names import Task, own_queue
+from worker import db
+from worker.outbox import leases
+
+PARTS = ("control", "send")
+FORGOTTEN_AFTER = timedelta(days=1)
+"""Chosen: how long a silent process is still listed."""
+
+ADD_SERVER = text("INSERT INTO server (name) VALUES (:name) ON CONFLICT (name) DO NOTHING")
+SERVER = text("SELECT id FROM server WHERE name = :name")
+
+BEAT = text("""
+    INSERT INTO process AS p (id, server_id, host, pid, version, slots, clock_offset_ms)
+    VALUES (:id, :server_id, :host, :pid, :version, :slots, :offset)
+    ON CONFLICT (id) DO UPDATE
+    SET beat_at = clock_timestamp(), clock_offset_ms = excluded.clock_offset_ms
+""")
+
+LEAVE = text("DELETE FROM process WHERE id = :id")
+
+OTHERS = text("""
+    SELECT count(*) FROM process
+    WHERE server_id = :server_id AND id <> :id AND beat_at > clock_timestamp() - :silent_after
+""")
+
+ALIVE = text("SELECT id FROM process WHERE beat_at > clock_timestamp() - interval '30 seconds'")
+
+ANSWER = {
+    "control": text("UPDATE process SET control_answered_at = clock_timestamp() WHERE id = :id"),
+    "send": text("UPDATE process SET send_answered_at = clock_timestamp() WHERE id = :id"),
+}
+
+FORGET = text("DELETE FROM process WHERE beat_at < clock_timestamp() - :after")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """One `kadencia worker`, as it tells of itself."""
+
+    id: UUID
+    server: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+
+
+def beat(engine: Engine, worker: WorkerProcess) -> None:
+    """Register, or beat its heart; a server of that name is made where there is none."""
+    with db.transaction(engine) as connection:
+        before = time.time()
+        there: datetime = db.now(connection)
+        # The database read its clock somewhere between our two looks at ours.
+        offset_ms = ((before + time.time()) / 2 - there.timestamp()) * 1000
+        connection.execute(
+            BEAT,
+            {
+                "id": worker.id,
+                "server_id": _server_id(connection, worker.server),
+                "host": worker.host,
+                "pid": worker.pid,
+                "version": worker.version,
+                "slots": worker.slots,
+                "offset": offset_ms,
+            },
+        )
+
+
+def leave(engine: Engine, worker: WorkerProcess, silent_after: timedelta) -> int:
+    """Sign off after an ordered stop.
+
+    Returns:
+        How many released messages went back because no other process of the server is left.
+    """
+    with db.transaction(engine) as connection:
+        server_id = _server_id(connection, worker.server)
+        connection.execute(LEAVE, {"id": worker.id})
+        values = {"server_id": server_id, "id": worker.id, "silent_after": silent_after}
+        if connection.execute(OTHERS, values).scalar_one():
+            return 0
+        return leases.return_released(connection, server_id)
+
+
+def _server_id(connection: Connection, name: str) -> int:
+    found: int | None = connection.execute(SERVER, {"name": name}).scalar()
+    if found is None:
+        connection.execute(ADD_SERVER, {"name": name})
+        found = connection.execute(SERVER, {"name": name}).scalar_one()
+    return found
+
+
+def send_canaries(engine: Engine, app: Any) -> None:
+    """Put a canary into each live process's own queues; one that is deaf lets it lie."""
+    with db.transaction(engine) as connection:
+        connection.execute(FORGET, {"after": FORGOTTEN_AFTER})
+        alive = list(connection.execute(ALIVE).scalars())
+    for process in alive:
+        for part in PARTS:
+            app.send_task(
+                Task.CANARY, args=[str(process), part], queue=own_queue(str(process), part)
+            )
+
+
+def answer_canary(engine: Engine, process: UUID, part: str) -> None:
+    """A canary came through: this part of the process takes tasks.
+
+    Raises:
+        KeyError: there is no such part.
+    """
+    with db.transaction(engine) as connection:
+        connection.execute(ANSWER[part], {"id": process})

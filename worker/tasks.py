@@ -1,0 +1,43 @@
+"""Celery tasks: each unpacks its arguments, calls one function, and returns."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from settings.names import Task
+from worker import recovery, registry, retention
+from worker.app import app
+from worker.process import here
+
+
+@app.task(name=Task.SWEEP)
+def sweep(task_id: int, sweep_no: int) -> None:
+    """Release what an automatic task may send now."""
+    here().sweeper.sweep(task_id, sweep_no)
+
+
+@app.task(name=Task.SEND)
+def send(message_id: int, lease: str) -> None:
+    """Hand one message over."""
+    here().delivery.send(message_id, UUID(lease))
+
+
+@app.task(name=Task.RECOVER)
+def recover() -> None:
+    """Move on every message that time has overtaken."""
+    kit = here().kit
+    recovery.recover(kit.engine, kit.throttle, kit.settings)
+    registry.send_canaries(kit.engine, app)
+
+
+@app.task(name=Task.RETAIN)
+def retain() -> None:
+    """Drop what is kept no longer."""
+    kit = here().kit
+    retention.retain(kit.engine, kit.settings)
+
+
+@app.task(name=Task.CANARY)
+def canary(process: str, part: str) -> None:
+    """Show that a part of a `kadencia worker` still takes tasks from its queues."""
+    registry.answer_canary(here().kit.engine, UUID(process), part)
