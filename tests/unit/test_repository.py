@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,18 @@ def imported(source: str) -> set[str]:
     return found
 
 
+def calls(source: str) -> Iterator[ast.Call]:
+    """All calls in a source."""
+    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+
+
+def task_names(nodes: Iterable[ast.expr]) -> Iterator[Task]:
+    """Those of the expressions that name a task, as in `Task.SEND`."""
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Task":
+            yield Task[node.attr]
+
+
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_no_tracked_file_holds(what):
     found = [
@@ -97,6 +109,29 @@ def test_beat_names_only_tasks_that_have_a_route():
     for name, entry in SCHEDULE.items():
         assert entry["task"] in set(Task), name
         assert entry["task"] in ROUTES, name
+
+
+def test_every_task_is_registered_once():
+    registered = [
+        name
+        for call in calls((ROOT / "worker" / "tasks.py").read_text())
+        for name in task_names(keyword.value for keyword in call.keywords if keyword.arg == "name")
+    ]
+
+    assert sorted(registered) == sorted(Task)
+
+
+def test_every_task_has_a_route_or_is_sent_to_a_queue_of_its_server():
+    published = [
+        (name, {keyword.arg for keyword in call.keywords})
+        for path in (ROOT / "worker").rglob("*.py")
+        for call in calls(path.read_text())
+        for name in task_names(call.args[:1])
+    ]
+
+    addressed = {name for name, keywords in published if "queue" in keywords}
+    assert {name for name, _ in published} - addressed <= set(ROUTES)
+    assert addressed | set(ROUTES) == set(Task)
 
 
 def test_every_document_links_to_what_exists():
