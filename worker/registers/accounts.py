@@ -1,0 +1,240 @@
+"""SMTP accounts: where they are, how they are used, and their sealed credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from models.automation import AutomaticTask, SmtpAccount
+from worker.core.content import refuse_unsafe, shown
+from worker.registers import RegisterError, audit, waking
+from worker.registers.naming import check_name, find, refuse_taken
+from worker.transports.smtp import SmtpSettings
+from worker.vault import Vault
+
+PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""The port that goes with a security where none is given (RFC 6409, RFC 8314)."""
+
+RANGES: dict[str, tuple[float, float, str]] = {
+    "port": (1, 65_535, ""),
+    "connect_timeout": (0.1, 600, "seconds"),
+    "command_timeout": (0.1, 600, "seconds"),
+    "connection_messages": (1, 1_000_000, "messages"),
+    "most_connections": (1, 1_000, "connections"),
+    "hourly_limit": (1, 1_000_000, "recipients"),
+    "domain_hourly_limit": (1, 1_000_000, "recipients"),
+}
+"""Least and most of each number."""
+
+LISTED = [c for c in SmtpAccount.__table__.c if c.name not in ("id", "company_id", "password")]
+
+
+def add_account(
+    connection: Connection, company: Row[Any], vault: Vault, values: Mapping[str, Any]
+) -> int:
+    """Make an SMTP account.
+
+    Args:
+        connection: the caller's transaction.
+        company: the row of the company it belongs to.
+        vault: seals the password.
+        values: columns of `models.automation.SmtpAccount`, the password in the clear; `port`
+            may be absent, what else is absent takes the table's default.
+
+    Returns:
+        Its id.
+
+    Raises:
+        RegisterError: a value breaks a rule; it names the value.
+        ContentError: a text holds a control character.
+        VaultError: there is no key to seal the password with.
+    """
+    given = {"port": PORTS.get(values["security"], 0), **values}
+    new = _checked(given, None)
+    _check_log_in(new.get("username"), new.get("password"))
+    refuse_taken(connection, SmtpAccount, new["name"], company.id)
+    row = {"company_id": company.id, **new, "password": _sealed(vault, new.get("password"))}
+    return audit.add(connection, SmtpAccount, "smtp", row)
+
+
+def set_account(
+    connection: Connection, account: Row[Any], vault: Vault, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Change an SMTP account; returns what differs, the password sealed.
+
+    Whatever is changed is used with the next connection, and closes the account's breaker.
+
+    Raises:
+        RegisterError, ContentError, VaultError: as `add_account`.
+    """
+    new = _checked(values, account)
+    if new.get("name", account.name) != account.name:
+        refuse_taken(connection, SmtpAccount, new["name"], account.company_id)
+    password = new.get("password", account.password)
+    _check_log_in(new.get("username", account.username), password)
+    if new.get("password") is not None:
+        new["password"] = _sealed(vault, new["password"])
+    changed = audit.change(connection, SmtpAccount, "smtp", account.id, new) if new else {}
+    if changed:
+        _close_breaker(connection, account.id)
+        waking.wake(connection, smtp_account_id=account.id)
+    return changed
+
+
+def disable_account(connection: Connection, company: Row[Any], name: str) -> bool:
+    """Let nothing go through an account until it is enabled; whether it was enabled.
+
+    Raises:
+        RegisterError: there is none of that name.
+    """
+    return _set_enabled(connection, company, name, False)
+
+
+def enable_account(connection: Connection, company: Row[Any], name: str) -> bool:
+    """Use an account again, at once; whether it was disabled.
+
+    Raises:
+        RegisterError: there is none of that name.
+    """
+    return _set_enabled(connection, company, name, True)
+
+
+def accounts(connection: Connection, company_id: int) -> list[dict[str, Any]]:
+    """A company's SMTP accounts by name, without their passwords."""
+    found = connection.execute(
+        select(*LISTED).where(SmtpAccount.company_id == company_id).order_by(SmtpAccount.name)
+    )
+    return [dict(row._mapping) for row in found]
+
+
+def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
+    """All of an account but its password, and the automatic tasks that use it."""
+    tasks = connection.execute(
+        select(AutomaticTask.name)
+        .where(AutomaticTask.smtp_account_id == account.id)
+        .order_by(AutomaticTask.name)
+    )
+    known = {column.name: getattr(account, column.name) for column in LISTED}
+    return known | {"logs_in": account.username is not None, "tasks": list(tasks.scalars())}
+
+
+def smtp_settings(account: Row[Any], vault: Vault, answer_timeout: float) -> SmtpSettings:
+    """An account as the transport takes it, the password opened.
+
+    Raises:
+        VaultError: the password was sealed with a key that is not at hand.
+    """
+    sealed = account.password
+    return SmtpSettings(
+        name=account.name,
+        host=account.host,
+        port=account.port,
+        security=account.security,
+        verify=account.verify,
+        ca_file=account.ca_file,
+        username=account.username,
+        password=None if sealed is None else vault.open(bytes(sealed)),
+        helo_name=account.helo_name,
+        connect_timeout=account.connect_timeout,
+        command_timeout=account.command_timeout,
+        answer_timeout=answer_timeout,
+    )
+
+
+def reseal_all(connection: Connection, vault: Vault) -> int:
+    """Seal every stored credential anew under the newest key; returns how many there are.
+
+    Raises:
+        VaultError: one was sealed with a key that is not at hand; none is changed then, if the
+            caller's transaction ends.
+    """
+    found = connection.execute(
+        select(SmtpAccount.id, SmtpAccount.password)
+        .where(SmtpAccount.password.is_not(None))
+        .order_by(SmtpAccount.id)
+        .with_for_update()
+    ).all()
+    for row in found:
+        connection.execute(
+            update(SmtpAccount)
+            .where(SmtpAccount.id == row.id)
+            .values(password=vault.reseal(bytes(row.password)))
+        )
+    audit.record(connection, "rotate keys", "installation:1", after={"credentials": len(found)})
+    return len(found)
+
+
+def _set_enabled(connection: Connection, company: Row[Any], name: str, enabled: bool) -> bool:
+    account = find(connection, SmtpAccount, name, company.id, lock=True)
+    action = "enable" if enabled else "disable"
+    values = {"enabled": enabled}
+    changed = audit.change(connection, SmtpAccount, "smtp", account.id, values, action=action)
+    if changed and enabled:
+        _close_breaker(connection, account.id)
+        waking.wake(connection, smtp_account_id=account.id)
+    return bool(changed)
+
+
+def _close_breaker(connection: Connection, account_id: int) -> None:
+    """What was wrong may have been mended: try at once."""
+    connection.execute(
+        update(SmtpAccount)
+        .where(SmtpAccount.id == account_id)
+        .values(breaker_failures=0, breaker_until=None, breaker_why=None)
+    )
+
+
+def _sealed(vault: Vault, password: str | None) -> bytes | None:
+    return None if password is None else vault.seal(password)
+
+
+def _checked(values: Mapping[str, Any], account: Row[Any] | None) -> dict[str, Any]:
+    new = dict(values)
+    for name in ("host", "helo_name", "ca_file", "username"):
+        _check_text(name, new.get(name))
+    if "name" in new:
+        new["name"] = check_name(new["name"], "SMTP account")
+    if "security" in new and new["security"] not in PORTS:
+        raise RegisterError(
+            f"security is {shown(str(new['security']))}", f"it must be one of {', '.join(PORTS)}"
+        )
+    for name, (least, most, unit) in RANGES.items():
+        value = new.get(name)
+        if value is not None and not least <= value <= most:
+            raise RegisterError(
+                f"{name.replace('_', ' ')} is {value:g}",
+                f"it must be {least:g} to {most:,g} {unit}".rstrip(),
+            )
+    _check_place(new, account)
+    return new
+
+
+def _check_text(name: str, value: str | None) -> None:
+    if value is None:
+        return
+    refuse_unsafe(value, name.replace("_", " "))
+    if not value.strip() or (name != "ca_file" and name != "username" and " " in value):
+        raise RegisterError(f"{name.replace('_', ' ')} is {shown(value)}", "give a name")
+
+
+def _check_place(new: Mapping[str, Any], account: Row[Any] | None) -> None:
+    if account is None and not new.get("host"):
+        raise RegisterError("the account has no host", "name its SMTP server")
+    ca_file = new.get("ca_file")
+    if ca_file is not None and not ca_file.startswith("/"):
+        raise RegisterError(
+            f"the CA file {shown(ca_file)} is no full path",
+            "begin it with /; each worker reads it on its own host",
+        )
+
+
+def _check_log_in(username: str | None, password: object) -> None:
+    if username is not None and not password:
+        raise RegisterError(
+            f"there is a user name, {shown(username)}, and no password",
+            "give the password, or leave the user name out",
+        )
+    if username is None and password is not None:
+        raise RegisterError("there is a password and no user name", "add --username")

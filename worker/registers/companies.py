@@ -1,0 +1,119 @@
+"""Companies and their establishments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, select
+
+from models.organisation import Company, Establishment
+from worker.core.addresses import ascii_domain
+from worker.core.content import shown
+from worker.registers import RegisterError, audit, waking
+from worker.registers.naming import check_name, refuse_taken
+
+DEFAULT_ZONE = "Europe/Bratislava"
+
+
+def add_company(
+    connection: Connection, name: str, domain: str, time_zone: str = DEFAULT_ZONE
+) -> int:
+    """Make a company.
+
+    Args:
+        connection: the caller's transaction.
+        name: unique in the installation.
+        domain: the right-hand side of its Message-IDs; may have accents, is kept in A-labels.
+        time_zone: of the IANA database, as in "Europe/Bratislava".
+
+    Returns:
+        Its id.
+
+    Raises:
+        RegisterError: the name is taken, or there is no such time zone.
+        AddressError: the domain is none.
+    """
+    values = checked({"name": name, "domain": domain, "time_zone": time_zone})
+    refuse_taken(connection, Company, values["name"])
+    return audit.add(connection, Company, "company", values)
+
+
+def set_company(connection: Connection, company: Row[Any], **values: Any) -> dict[str, Any]:
+    """Change name, domain or time zone; returns what differs.
+
+    Plans are in the company's time zone, so a changed one wakes its automatic tasks.
+
+    Raises:
+        RegisterError: as `add_company`.
+        AddressError: the domain is none.
+    """
+    new = checked(values)
+    if new.get("name", company.name) != company.name:
+        refuse_taken(connection, Company, new["name"])
+    changed = audit.change(connection, Company, "company", company.id, new) if new else {}
+    if "time_zone" in changed:
+        waking.wake(connection, company_id=company.id)
+    return changed
+
+
+def companies(connection: Connection) -> list[dict[str, Any]]:
+    """All companies, by name."""
+    found = connection.execute(select(Company.__table__).order_by(Company.name))
+    return [dict(row._mapping) for row in found]
+
+
+def add_establishment(connection: Connection, company: Row[Any], name: str) -> int:
+    """Make an establishment; returns its id.
+
+    Raises:
+        RegisterError: the company has one of that name.
+    """
+    name = check_name(name, "establishment")
+    refuse_taken(connection, Establishment, name, company.id)
+    values = {"company_id": company.id, "name": name}
+    return audit.add(connection, Establishment, "establishment", values)
+
+
+def establishments(connection: Connection, company_id: int) -> list[dict[str, Any]]:
+    """A company's establishments, by name."""
+    found = connection.execute(
+        select(Establishment.__table__)
+        .where(Establishment.company_id == company_id)
+        .order_by(Establishment.name)
+    )
+    return [dict(row._mapping) for row in found]
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A company's columns, each in the form in which it is kept.
+
+    Raises:
+        RegisterError: the name is blank, or there is no such time zone.
+        AddressError: the domain is none.
+
+    >>> checked({"domain": "Kôň.example", "time_zone": "Europe/Prague"})
+    {'domain': 'xn--k-xga6w.example', 'time_zone': 'Europe/Prague'}
+    """
+    rules = {
+        "name": lambda name: check_name(name, "company"),
+        "domain": ascii_domain,
+        "time_zone": check_zone,
+    }
+    return {name: rules[name](value) for name, value in values.items()}
+
+
+def check_zone(name: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        RegisterError: there is none of that name.
+    """
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, LookupError):  # by turns, for a path, a directory, a wrong name
+        raise RegisterError(
+            f"{shown(name)} is no time zone",
+            f"give one of the IANA database, such as {DEFAULT_ZONE}",
+        ) from None

@@ -1,0 +1,113 @@
+"""Automatic tasks as people look at them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from models.automation import AutomaticTask, SmtpAccount, TaskRun
+from models.fleet import Server
+from models.organisation import Company, User
+from worker.outbox import figures
+from worker.registers.plans import plan_text
+from worker.registers.tasks import establishments_of
+
+SETTINGS = (
+    "sender_name",
+    "sender_address",
+    "envelope_sender",
+    "cadence_ceiling",
+    "reserve",
+    "retry_first",
+    "retry_longest",
+    "most_attempts",
+    "unknown_policy",
+    "sweep_no",
+    "created_at",
+)
+"""What `show` tells beyond a line of the listing."""
+
+
+def tasks(
+    connection: Connection, company_id: int | None, window: timedelta, longest: timedelta
+) -> list[dict[str, Any]]:
+    """Automatic tasks of a company, or of all, with their backlog and what they sent lately.
+
+    Args:
+        connection: the caller's transaction.
+        company_id: None for all companies.
+        window: of the cadence; what was sent in the last one is counted.
+        longest: the most between an attempt's opening and its answer.
+    """
+    query = _listing().order_by(Company.name, AutomaticTask.name)
+    if company_id is not None:
+        query = query.where(AutomaticTask.company_id == company_id)
+    return [_line(connection, row, window, longest) for row in connection.execute(query).all()]
+
+
+def shown_task(
+    connection: Connection, task: Row[Any], window: timedelta, longest: timedelta
+) -> dict[str, Any]:
+    """All of one automatic task."""
+    row = connection.execute(_listing().where(AutomaticTask.id == task.id)).one()
+    places = list(establishments_of(connection, task.id).values())
+    return {
+        **_line(connection, row, window, longest),
+        "establishments": places or "all",
+        **{name: getattr(row, name) for name in SETTINGS},
+    }
+
+
+def journal(connection: Connection, task: Row[Any], most: int) -> list[dict[str, Any]]:
+    """The last runs of an automatic task, newest first."""
+    found = connection.execute(
+        select(
+            TaskRun.started_at,
+            TaskRun.ended_at,
+            TaskRun.sweeps,
+            TaskRun.released,
+            TaskRun.last_sweep_at,
+            TaskRun.why_not_more,
+        )
+        .where(TaskRun.task_id == task.id)
+        .order_by(TaskRun.started_at.desc())
+        .limit(most)
+    )
+    return [dict(row._mapping) for row in found]
+
+
+def _listing() -> Select[Any]:
+    return (
+        select(
+            AutomaticTask.__table__,
+            Company.name.label("company"),
+            Server.name.label("server"),
+            User.name.label("user"),
+            SmtpAccount.name.label("smtp"),
+        )
+        .join(Company, Company.id == AutomaticTask.company_id)
+        .join(Server, Server.id == AutomaticTask.server_id)
+        .join(User, User.id == AutomaticTask.user_id)
+        .join(SmtpAccount, SmtpAccount.id == AutomaticTask.smtp_account_id)
+    )
+
+
+def _line(
+    connection: Connection, row: Row[Any], window: timedelta, longest: timedelta
+) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "company": row.company,
+        "state": "active" if row.active else "paused",
+        "server": row.server,
+        "user": row.user,
+        "smtp": row.smtp,
+        "plan": plan_text(row.plan_days, row.plan_from, row.plan_until),
+        "cadence": row.cadence,
+        "sent_last_hour": figures.sent(connection, [row.id], window, longest),
+        "backlog": str(figures.backlog(connection, [row.id])),
+        "waits_for": row.waits_for,
+        "next_run_at": row.next_run_at,
+    }
