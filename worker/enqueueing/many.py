@@ -1,0 +1,234 @@
+"""Enqueueing a mailing: a message for each row of a file, in batches that can be repeated."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from settings import Settings
+from worker.compose import new_message_id
+from worker.core.content import ContentError
+from worker.enqueueing.drafts import Draft, span
+from worker.enqueueing.files import BadRow, MailingFile, Row
+from worker.enqueueing.occurrences import Occurrences
+from worker.enqueueing.one import KeyConflict, Place, place, refuse_conflict
+from worker.enqueueing.sheet import Item, Sheet
+from worker.outbox import inbox
+
+BATCH = 1_000  # chosen: a transaction of some 100 ms
+BAD_ROWS_NAMED = 20  # chosen: what fits a screen
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What has become of the rows so far.
+
+    Attributes:
+        checked: rows that the first pass went through.
+        enqueued: messages that were stored.
+        earlier: rows that an earlier run had stored.
+        rejected: bad rows that were left out.
+    """
+
+    checked: int = 0
+    enqueued: int = 0
+    earlier: int = 0
+    rejected: int = 0
+
+    @property
+    def done(self) -> int:
+        """Rows that are dealt with."""
+        return self.enqueued + self.earlier + self.rejected
+
+
+class BadRows(ContentError):
+    """A file has rows that cannot be enqueued, so that none of it was.
+
+    Attributes:
+        count: how many there are.
+        errors: the first of them.
+    """
+
+    def __init__(self, count: int, errors: tuple[str, ...]) -> None:
+        what = f"has {count} bad row(s), so nothing was enqueued"
+        super().__init__(what, "file", "correct them, or leave them out with --skip-bad")
+        self.args = (count, errors)  # what it is made of, or unpickling fails
+        self.count = count
+        self.errors = errors
+
+
+Progress = Callable[[Tally], None]
+Reject = Callable[[BadRow], None]
+
+
+def enqueue_many(
+    engine: Engine,
+    source: MailingFile,
+    mailing: Draft,
+    settings: Settings,
+    *,
+    reject: Reject | None = None,
+    progress: Progress = lambda _: None,
+) -> Tally:
+    """Enqueue a message for each row of a file.
+
+    It commits in batches and can be run again at any time: rows that were stored before,
+    under the same mailing key, are left alone. Memory does not grow with the file.
+
+    Args:
+        engine: on the outbox.
+        source: the file; read once, or twice without `reject`.
+        mailing: what all messages have in common. Subject, text and HTML are templates; its
+            idempotency key is the mailing's, made of its content where none is given.
+        settings: with the limit on size.
+        reject: is given each bad row, and the others are enqueued; without it a first pass
+            over the file refuses all if any is bad.
+        progress: told after each batch.
+
+    Raises:
+        ContentError: the mailing itself is not fit to be sent; nothing was stored.
+        BadRows: there are bad rows, and no `reject`; nothing was stored.
+    """
+    sheet = Sheet(mailing, source.columns, settings)
+    with engine.begin() as connection:
+        where = place(connection, mailing.company_id, mailing.establishment_id, mailing.task_id)
+        times = span(mailing.not_before, mailing.expires_at, where.now)
+    checked = 0 if reject else _refuse_bad(engine, source, sheet, progress)
+    tally = Tally(checked=checked)
+    # What the first pass has filled and checked need not be filled again.
+    for items, bad in _ahead(_batches(source, sheet, fill_body=reject is not None)):
+        stored, earlier, conflicts = _store(engine, sheet, where, times, items)
+        for one in (*bad, *conflicts):
+            if reject is None:  # the file, or what is stored, changed since the first pass
+                raise one.error
+            reject(one)
+        tally = replace(
+            tally,
+            enqueued=tally.enqueued + stored,
+            earlier=tally.earlier + earlier,
+            rejected=tally.rejected + len(bad) + len(conflicts),
+        )
+        progress(tally)
+    return tally
+
+
+def _refuse_bad(engine: Engine, source: MailingFile, sheet: Sheet, progress: Progress) -> int:
+    """Go through all rows and store nothing; returns how many there are."""
+    count, bad_rows, errors = 0, 0, list[str]()
+    before = source.stamp()
+    for items, bad in _ahead(_batches(source, sheet, fill_body=True)):
+        with engine.connect() as connection:
+            known = _known(connection, sheet, items)
+        bad += [one for item in items if (one := _conflict(item, known))]
+        bad_rows += len(bad)
+        errors += [str(one.error) for one in bad[: BAD_ROWS_NAMED - len(errors)]]
+        count += len(items)
+        progress(Tally(checked=count))
+    if bad_rows:
+        raise BadRows(bad_rows, tuple(errors))
+    if source.stamp() != before:
+        raise ContentError(
+            "changed while it was checked; nothing was enqueued", source.path.name, "run it again"
+        )
+    return count
+
+
+Batch = tuple[list[Item], list[BadRow]]
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Make the next batch while PostgreSQL is busy with this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def _batches(source: MailingFile, sheet: Sheet, *, fill_body: bool) -> Iterator[Batch]:
+    with Occurrences() as seen:
+        for rows in _batched(source.rows(), BATCH):
+            made = [_item(sheet, row, seen, fill_body) for row in rows]
+            yield (
+                [one for one in made if isinstance(one, Item)],
+                [one for one in made if isinstance(one, BadRow)],
+            )
+
+
+def _item(sheet: Sheet, row: Row | BadRow, seen: Occurrences, fill_body: bool) -> Item | BadRow:
+    if isinstance(row, BadRow):
+        return row
+    try:
+        return sheet.item(row, seen, fill_body=fill_body)
+    except ContentError as error:
+        return BadRow(row.line, row.cells, error)
+
+
+def _store(
+    engine: Engine, sheet: Sheet, where: Place, times: tuple[datetime, datetime], items: list[Item]
+) -> tuple[int, int, list[BadRow]]:
+    """Store a batch: how many are new, how many stood there, and those that conflict."""
+    if not items:
+        return 0, 0, []
+    mailing = sheet.mailing
+    with engine.begin() as connection:
+        shared = inbox.Shared(
+            mailing.company_id,
+            where.lane_id,
+            inbox.body(connection, sheet.body),
+            mailing.priority,
+            *times,
+            reply_to=sheet.reply_to,
+            list_unsubscribe=sheet.list_unsubscribe,
+            headers=sheet.headers,
+            reference=mailing.reference,
+        )
+        stored = len(inbox.store(connection, shared, [_message(one, where) for one in items]))
+        conflicts = []
+        if stored < len(items):
+            known = _known(connection, sheet, items)
+            conflicts = [one for item in items if (one := _conflict(item, known))]
+        if stored:
+            inbox.notify(connection, where.lane_id, mailing.priority)
+    return stored, len(items) - stored - len(conflicts), conflicts
+
+
+def _message(item: Item, where: Place) -> inbox.NewMessage:
+    return inbox.NewMessage(
+        new_message_id(where.domain, uuid.uuid4()),
+        item.subject,
+        (item.recipient,),
+        item.fields,
+        item.key,
+        item.digest,
+    )
+
+
+def _known(
+    connection: Connection, sheet: Sheet, items: list[Item]
+) -> dict[str, tuple[int, bytes | None]]:
+    return inbox.by_key(connection, sheet.mailing.company_id, [item.key for item in items])
+
+
+def _conflict(item: Item, known: dict[str, tuple[int, bytes | None]]) -> BadRow | None:
+    message_id, before = known.get(item.key, (0, item.digest))
+    try:
+        refuse_conflict(before, item.digest, message_id, f"line {item.row.line}, its key")
+    except KeyConflict as error:
+        return BadRow(item.row.line, item.row.cells, error)
+    return None
+
+
+def _batched(rows: Iterable[T], most: int) -> Iterator[list[T]]:
+    rows = iter(rows)
+    while batch := list(islice(rows, most)):
+        yield batch

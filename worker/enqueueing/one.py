@@ -1,0 +1,136 @@
+"""Enqueueing one message within the caller's transaction."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from settings import Settings
+from worker.compose import new_message_id
+from worker.core.content import ContentError, shown
+from worker.enqueueing.drafts import Draft, check, span
+from worker.outbox import inbox
+
+
+class KeyConflict(ContentError):
+    """An idempotency key was used before, for something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The message, and whether it was made now or stood there already under its key."""
+
+    message_id: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where messages go; `domain` is the company's and ends their Message-IDs."""
+
+    lane_id: int
+    domain: str
+    now: datetime
+
+
+def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueued:
+    """Store a message; it exists if and only if the caller's transaction commits.
+
+    Suppressed addresses are no error here: they are looked up when it is claimed.
+
+    Args:
+        connection: of the caller's transaction, READ COMMITTED.
+        draft: the message.
+        settings: with the limits on size and recipients.
+
+    Raises:
+        ContentError: it cannot be sent as it is; nothing was stored.
+        KeyConflict: its idempotency key was used for other content; names that message.
+    """
+    checked = check(draft, settings)
+    digest, key = checked.digest(draft), draft.idempotency_key
+    where = place(connection, draft.company_id, draft.establishment_id, draft.task_id)
+    not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
+    earlier = _earlier(connection, draft.company_id, key, digest)
+    if earlier is not None:
+        return Enqueued(earlier, created=False)
+    new = inbox.NewMessage(
+        message_id=new_message_id(where.domain, uuid.uuid4()),
+        subject=checked.subject,
+        recipients=checked.recipients,
+        fields=checked.fields,
+        key=key,
+        digest=digest if key else None,
+    )
+    shared = inbox.Shared(
+        company_id=draft.company_id,
+        lane_id=where.lane_id,
+        body_id=inbox.body(connection, checked.body),
+        priority=draft.priority,
+        not_before=not_before,
+        expires_at=expires_at,
+        reply_to=checked.reply_to,
+        list_unsubscribe=checked.list_unsubscribe,
+        headers=checked.headers,
+        reference=draft.reference,
+    )
+    made = inbox.store(connection, shared, [new]).get(new.message_id)
+    if made is None:  # somebody stored the key between our look and our insert
+        made = _earlier(connection, draft.company_id, key, digest)
+        if made is None:
+            raise RuntimeError("a message under this key was there, and is gone")
+        return Enqueued(made, created=False)
+    inbox.notify(connection, where.lane_id, draft.priority)
+    return Enqueued(made, created=True)
+
+
+def place(
+    connection: Connection, company_id: int, establishment_id: int | None, task_id: int | None
+) -> Place:
+    """Find or make the lane of a message.
+
+    Raises:
+        ContentError: there is no such company, or establishment or task is not its own.
+    """
+    row = inbox.place(connection, company_id, establishment_id, task_id)
+    if row is None:
+        raise ContentError("does not exist", f"company {company_id}", "create it first")
+    for fits, what in (
+        (row.establishment_fits, f"establishment {establishment_id}"),
+        (row.task_fits, f"automatic task {task_id}"),
+    ):
+        if not fits:
+            raise ContentError(
+                f"does not exist in company {company_id}", what, "name one of the company's own"
+            )
+    lane_id = inbox.lane(connection, company_id, establishment_id, task_id)
+    return Place(lane_id, row.domain, row.now)
+
+
+def _earlier(connection: Connection, company_id: int, key: str | None, digest: bytes) -> int | None:
+    """The message that was enqueued before under this key."""
+    if key is None:
+        return None
+    found = inbox.by_key(connection, company_id, [key]).get(key)
+    if found is None:
+        return None
+    message_id, before = found
+    refuse_conflict(before, digest, message_id, f"idempotency key {shown(key)}")
+    return message_id
+
+
+def refuse_conflict(before: bytes | None, digest: bytes, message_id: int, where: str) -> None:
+    """Refuse other content under a key.
+
+    Raises:
+        KeyConflict: naming the first message.
+    """
+    if before != digest:
+        raise KeyConflict(
+            f"was used before for other content, in message {message_id}",
+            where,
+            "use a new key, or enqueue the same content",
+        )

@@ -1,0 +1,246 @@
+"""Looking at messages: listing them, one's whole evidence, and why it has not gone yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, text
+
+from models.states import Priority
+from worker.core.explain import Facts, TaskFacts
+from worker.core.plan import Plan
+from worker.outbox.leases import lanes_of
+
+AHEAD_MOST = 100_000  # chosen: counting further tells nobody more
+
+# Keyset paging: each page starts below the last id of the one before.
+LIST = """
+    SELECT m.id, m.state, m.why, m.subject, m.created_at, m.not_before, m.settled_at, m.priority,
+        m.attempts, m.reference, m.idempotency_key, c.name AS company, c.time_zone,
+        t.name AS task, m.company_id, m.task_id,
+        (SELECT array_agg(r.address ORDER BY r.position) FROM recipient r
+         WHERE r.message_id = m.id) AS recipients
+    FROM message m
+    JOIN company c ON c.id = m.company_id
+    LEFT JOIN automatic_task t ON t.id = m.task_id
+    WHERE {conditions}
+    ORDER BY m.id DESC LIMIT :limit
+"""
+
+CONDITIONS = {
+    "before": "m.id < :before",
+    "state": "m.state = :state",
+    "company": "m.company_id = :company",
+    "task": "(m.task_id = :task OR m.lane_id IN (SELECT id FROM lane WHERE task_id = :task))",
+    "recipient": "m.id IN (SELECT message_id FROM recipient WHERE address = :recipient)",
+    "since": "m.created_at >= :since",
+    "reference": "m.reference = :reference",
+}
+
+MESSAGE = text("""
+    SELECT m.*, c.name AS company, c.time_zone, e.name AS establishment, n.name AS named_task,
+        t.name AS task, b.size AS body_size, b.template,
+        (SELECT count(*) FROM body_attachment a WHERE a.body_id = m.body_id) AS attachments
+    FROM message m
+    JOIN company c ON c.id = m.company_id
+    JOIN lane l ON l.id = m.lane_id
+    LEFT JOIN establishment e ON e.id = l.establishment_id
+    LEFT JOIN automatic_task n ON n.id = l.task_id
+    LEFT JOIN automatic_task t ON t.id = m.task_id
+    LEFT JOIN body b ON b.id = m.body_id
+    WHERE m.id = :id
+""")
+
+RECIPIENTS = text("""
+    SELECT r.position, r.kind, r.address, r.name, r.domain, r.state, r.reply, s.why AS suppressed
+    FROM recipient r
+    JOIN message m ON m.id = r.message_id
+    LEFT JOIN suppression s ON s.company_id = m.company_id AND s.address = lower(r.address)
+    WHERE r.message_id = :id ORDER BY r.position
+""")
+
+ATTEMPTS = text("""
+    SELECT a.id, a.state, a.opened_at, a.closed_at, a.worker, t.name AS task,
+        s.name AS smtp_account, a.cost, a.phase, a.code, a.enhanced, a.text, a.replies
+    FROM attempt a
+    JOIN automatic_task t ON t.id = a.task_id
+    JOIN smtp_account s ON s.id = a.smtp_account_id
+    WHERE a.message_id = :id ORDER BY a.opened_at
+""")
+
+# The tasks of the message's lane: the other way round of leases.LANES.
+TAKERS = text("""
+    SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
+        v.name AS server, v.paused, a.id AS account_id, a.name AS account, a.enabled,
+        a.breaker_until, a.breaker_why, a.domain_hourly_limit,
+        EXISTS (SELECT FROM process p WHERE p.server_id = v.id
+            AND p.beat_at > clock_timestamp() - :silent_after) AS alive
+    FROM lane l
+    JOIN automatic_task t ON t.company_id = l.company_id
+    JOIN server v ON v.id = t.server_id
+    JOIN smtp_account a ON a.id = t.smtp_account_id
+    WHERE l.id = :lane AND (l.task_id = t.id OR l.task_id IS NULL AND (
+        l.establishment_id IN (
+            SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)
+        OR NOT EXISTS (SELECT FROM task_establishment e WHERE e.task_id = t.id)))
+    ORDER BY t.id
+""")
+
+AHEAD = text("""
+    SELECT count(*) FROM (
+        SELECT FROM message m
+        WHERE m.lane_id = ANY (CAST(:lanes AS bigint[])) AND m.state = 'ready'
+          AND m.not_before <= clock_timestamp()
+          AND (m.priority < :priority OR m.priority = :priority AND m.not_before < :not_before)
+        LIMIT :most) AS counted
+""")
+
+INSTALLATION = text("""
+    SELECT clock_timestamp() AS now, generation, stopped_at, stopped_why, redirect_to, allowed
+    FROM installation
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages to list; what is None does not narrow it.
+
+    Attributes:
+        before: only ids below this one: the last of the page before.
+        recipient: an address as it is stored.
+        limit: how many at most.
+    """
+
+    before: int | None = None
+    state: str | None = None
+    company: int | None = None
+    task: int | None = None
+    recipient: str | None = None
+    since: datetime | None = None
+    reference: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """An automatic task that may take a message, and where its budgets are to be looked up."""
+
+    task_id: int
+    account_id: int
+    domain_limit: int | None
+    facts: TaskFacts
+
+
+def find(connection: Connection, wanted: Wanted) -> Sequence[Row[Any]]:
+    """The newest messages that fit, newest first."""
+    values = {name: getattr(wanted, name) for name in CONDITIONS}
+    given = [CONDITIONS[name] for name, value in values.items() if value is not None]
+    query = text(LIST.format(conditions=" AND ".join(given) or "true"))
+    return connection.execute(query, values | {"limit": wanted.limit}).all()
+
+
+def message(connection: Connection, message_id: int) -> Row[Any] | None:
+    """One message with the names of what it belongs to."""
+    return connection.execute(MESSAGE, {"id": message_id}).one_or_none()
+
+
+def recipients(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
+    """Its recipients, and why they are suppressed now if they are."""
+    return connection.execute(RECIPIENTS, {"id": message_id}).all()
+
+
+def attempts(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
+    """Every attempt, oldest first."""
+    return connection.execute(ATTEMPTS, {"id": message_id}).all()
+
+
+def installation(connection: Connection) -> Row[Any]:
+    """What holds for the whole fleet, and PostgreSQL's clock."""
+    return connection.execute(INSTALLATION).one()
+
+
+def takers(connection: Connection, row: Row[Any], silent_after: timedelta) -> list[Taker]:
+    """The automatic tasks that may take a message, with what PostgreSQL knows of each.
+
+    Args:
+        connection: any.
+        row: from `message`.
+        silent_after: an OAC server without a heartbeat for this long is silent.
+    """
+    found = connection.execute(TAKERS, {"lane": row.lane_id, "silent_after": silent_after})
+    return [_taker(connection, one, row) for one in found.all()]
+
+
+def facts(
+    row: Row[Any],
+    people: Sequence[Row[Any]],
+    whole: Row[Any],
+    tasks: Sequence[TaskFacts],
+    throttle: str | None,
+) -> Facts:
+    """What `explain` needs; times are in the company's zone.
+
+    Args:
+        row: from `message`.
+        people: from `recipients`.
+        whole: from `installation`.
+        tasks: of its takers.
+        throttle: what is wrong with the throttle, if anything.
+    """
+    zone = ZoneInfo(row.time_zone)
+    pending = [one for one in people if one.state == "pending"]
+    allowed = None if whole.redirect_to else whole.allowed
+    return Facts(
+        now=whole.now.astimezone(zone),
+        not_before=row.not_before.astimezone(zone),
+        expires_at=row.expires_at.astimezone(zone),
+        domains=frozenset(one.domain for one in pending),
+        cost=row.cost,
+        stopped=(whole.stopped_why or "no reason given") if whole.stopped_at else None,
+        barred=tuple(
+            one.address
+            for one in pending
+            if allowed is not None
+            and one.address.lower() not in allowed
+            and f"@{one.domain}" not in allowed
+        ),
+        redirect_to=whole.redirect_to,
+        throttle=throttle,
+        tasks=tuple(tasks),
+    )
+
+
+def _taker(connection: Connection, one: Row[Any], row: Row[Any]) -> Taker:
+    zone = ZoneInfo(row.time_zone)
+    plan = None
+    if one.plan_days:
+        plan = Plan(frozenset(one.plan_days), one.plan_from, one.plan_until, zone)
+    ahead = connection.execute(
+        AHEAD,
+        {
+            "lanes": lanes_of(connection, one.id),
+            "priority": row.priority,
+            "not_before": row.not_before,
+            "most": AHEAD_MOST,
+        },
+    ).scalar_one()
+    transactional = row.priority == Priority.TRANSACTIONAL
+    known = TaskFacts(
+        name=one.name,
+        active=one.active,
+        plan=plan,
+        server=one.server,
+        server_alive=one.alive,
+        server_paused=one.paused,
+        account=one.account,
+        account_enabled=one.enabled,
+        breaker_until=one.breaker_until and one.breaker_until.astimezone(zone),
+        breaker_why=one.breaker_why,
+        limit=one.cadence - (0 if transactional else one.reserve),
+        ahead=ahead,
+    )
+    return Taker(one.id, one.account_id, one.domain_hourly_limit, known)
