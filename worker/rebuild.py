@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, text
 
 from worker import db
+from worker.core.instants import to_us
 from worker.outbox import evidence
 from worker.outbox.evidence import Counting
 from worker.throttle import Throttle, ThrottleUnavailable, budgets_of, entries
 
 TRIES = 5  # chosen: a log that is lost again during each of them has another trouble
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 GENERATION = text("SELECT generation FROM installation")
 RAISE_GENERATION = text("UPDATE installation SET generation = :generation")
@@ -56,8 +54,8 @@ def _fill(connection: Connection, throttle: Throttle, generation: int) -> bool:
     redis_now_us = throttle.begin_rebuild(nonce)
     connection.execute(RAISE_GENERATION, {"generation": generation})
     counted_us = throttle.window_us + throttle.handover_max_us
-    attempts = evidence.counting(connection, postgres_now - counted_us * MICROSECOND)
-    offset_us = redis_now_us - _microseconds(postgres_now)
+    attempts = evidence.counting(connection, postgres_now - timedelta(microseconds=counted_us))
+    offset_us = redis_now_us - to_us(postgres_now)
     throttle.add_permits(_entries(attempts, offset_us, redis_now_us + throttle.handover_max_us))
     return throttle.end_rebuild(nonce, generation)
 
@@ -75,7 +73,7 @@ def _entries(
     for attempt in attempts:
         score_us = latest_us
         if attempt.answered_at is not None:
-            score_us = min(_microseconds(attempt.answered_at) + offset_us, latest_us)
+            score_us = min(to_us(attempt.answered_at) + offset_us, latest_us)
         budgets = budgets_of(
             task_id=attempt.task_id,
             task_limit=0,
@@ -85,7 +83,3 @@ def _entries(
             domains=attempt.domains,
         )
         yield from entries(attempt.id, budgets, score_us)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
