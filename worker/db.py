@@ -127,6 +127,12 @@ def newest_revision() -> str:
     return ScriptDirectory.from_config(_alembic_config()).get_current_head() or ""
 
 
+def revisions() -> list[str]:
+    """Every revision that this version of the product knows, newest first."""
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    return [script.revision for script in scripts.walk_revisions()]
+
+
 def _alembic_config() -> alembic.config.Config:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(models.__file__).parent / "migrations"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,9 +13,11 @@ from alembic.util.exc import CommandError as NoSuchRevision
 
 from settings import load
 from settings.names import SERVER_NAME
+from worker import backup as backups
 from worker import bootstrap, db
+from worker.backup import BackupError
 from worker.cli import context
-from worker.cli.output import CommandError
+from worker.cli.output import CommandError, Exit
 from worker.embedded.directory import DataDirectory
 from worker.fleet import up as whole
 from worker.fleet.up import FLOWER_USER, Addresses, Options
@@ -41,7 +45,7 @@ def up(
             f"use a to z, 0 to 9 and -, at most 31, such as main"
         )
     settings = load(os.environ)
-    data = DataDirectory(bootstrap.data_directory(os.environ))
+    data = _data()
     options = Options(server, processes, flower, log_format or settings.log_format)
 
     def tell(addresses: Addresses) -> None:
@@ -89,3 +93,50 @@ def migrate(
     finally:
         engine.dispose()
     sys.stdout.write(f"{revision or 'no schema'}\n")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+) -> None:
+    """Write the database and the keys of its credentials into one file.
+
+    Sending may go on meanwhile. Keep the file as safe as the passwords themselves.
+    """
+    try:
+        with backups.reachable(context.settings(), _data(), make=False) as place:
+            manifest = backups.backup(place, file.absolute())
+    except BackupError as error:
+        raise CommandError(str(error), Exit.FAILED) from None
+    sys.stdout.write(f"{file} holds schema {manifest.schema} and the keys\n")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `kadencia backup` wrote.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what the database holds; back it up first.")
+    ] = False,
+) -> None:
+    """Bring a backup back into an empty database.
+
+    Nobody knows what was sent since the backup: every unsent message becomes unknown, and
+    nothing is sent until `kadencia start-all`.
+    """
+    try:
+        with backups.reachable(context.settings(), _data(), make=True) as place:
+            if force and backups.holds_something(place):
+                before = place.data.path / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
+                place.data.prepare()
+                backups.backup(place, before)
+                sys.stdout.write(f"what was there before is in {before}\n")
+            manifest = backups.restore(place, file.absolute(), force=force)
+    except BackupError as error:
+        raise CommandError(str(error), Exit.FAILED) from None
+    sys.stdout.write(
+        f"restored the backup of {manifest.made_at[:16].replace('T', ' ')} UTC; "
+        f"schema {manifest.schema}\n"
+        "Nothing is sent now. Review the unknown messages, then run `kadencia start-all`.\n"
+    )
+
+
+def _data() -> DataDirectory:
+    return DataDirectory(bootstrap.data_directory(os.environ))

@@ -1,0 +1,265 @@
+"""A backup, the way back from it, and that nothing is sent twice after it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from settings import load
+from tests.support.process_table import processes_about
+from tests.support.rows import make_attempt, make_message, make_task
+from tests.support.services import Services, service_directory
+from worker import backup as backups
+from worker import db
+from worker.backup import BackupError, Place
+from worker.embedded.directory import DataDirectory
+from worker.vault import Vault
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with service_directory() as path:
+        yield path
+
+
+def place(url: str, directory: Path, **variables: str) -> Place:
+    return Place(url, load(variables), DataDirectory(directory / "data"))
+
+
+def ask(url: str, statement: str) -> dict[object, object]:
+    """The first two columns, as a mapping."""
+    engine = db.make_engine(url, name="tests")
+    try:
+        with engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(text(statement))}
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture
+def file(database_url: str, engine, directory: Path) -> Path:
+    """A backup of a message in each state."""
+    with engine.begin() as connection:
+        task = make_task(connection)
+        for state in ("ready", "released", "sending", "held", "unknown", "sent", "failed"):
+            make_message(connection, task, state=state, subject=state)
+        make_message(
+            connection, task, subject="half", recipients=["a@firma.example", "b@firma.example"]
+        )
+        half = "UPDATE recipient SET state = 'sent' WHERE position = 0 AND message_id = " + (
+            "(SELECT id FROM message WHERE subject = 'half')"
+        )
+        connection.execute(text(half))
+        make_attempt(connection, task, state="accepted")
+        connection.execute(text("UPDATE installation SET generation = 7"))
+    source = place(database_url, directory)
+    source.data.ensure_keys()
+    file = directory / "file.tar"
+    backups.backup(source, file)
+    return file
+
+
+def test_after_a_restore_nothing_is_sent_until_a_person_has_looked(
+    file, services: Services, directory
+):
+    target = place(services.empty_database(), directory)
+
+    manifest = backups.restore(target, file, force=False)
+
+    assert manifest.schema == db.newest_revision()
+    assert ask(target.url, "SELECT subject, state FROM message WHERE subject !~ 'Spr'") == {
+        "ready": "unknown",
+        "released": "unknown",
+        "sending": "unknown",
+        "held": "held",
+        "unknown": "unknown",
+        "sent": "sent",
+        "failed": "failed",
+        "half": "unknown",
+    }
+    assert ask(target.url, "SELECT state, count(*) FROM attempt GROUP BY 1") == {
+        "unknown": 1,
+        "accepted": 1,
+    }
+    assert ask(target.url, "SELECT restored, stopped_at IS NOT NULL FROM installation") == {
+        True: True
+    }
+    services.drop_database(target.url)
+
+
+def test_after_a_restore_a_recipient_who_was_reached_stays_so(file, services: Services, directory):
+    target = place(services.empty_database(), directory)
+
+    backups.restore(target, file, force=False)
+
+    states = "SELECT r.position, r.state FROM recipient r JOIN message m ON m.id = r.message_id "
+    assert ask(target.url, states + "WHERE m.subject = 'half'") == {0: "sent", 1: "unknown"}
+    services.drop_database(target.url)
+
+
+def test_after_a_restore_no_log_of_the_throttle_passes_for_the_present_one(
+    file, services: Services, directory
+):
+    target = place(services.empty_database(), directory)
+
+    backups.restore(target, file, force=False)
+
+    (generation,) = ask(target.url, "SELECT generation, 1 FROM installation")
+    assert isinstance(generation, int)
+    assert generation > 1_000_000
+    services.drop_database(target.url)
+
+
+def test_a_backup_is_readable_by_its_owner_alone_and_holds_the_keys(file, directory):
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    with tarfile.open(file) as tar:
+        keys = tar.extractfile("keys")
+        assert keys is not None
+        assert keys.read() == (directory / "data" / "keys").read_bytes()
+    assert [path.name for path in directory.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_backup_replaces_no_file(file, database_url, directory):
+    with pytest.raises(BackupError, match="exists"):
+        backups.backup(place(database_url, directory), file)
+
+
+def test_a_restore_brings_back_the_keys_of_the_credentials(file, services: Services, directory):
+    sealed = Vault((directory / "data" / "keys").read_text().split()).seal("tajné")
+    target = place(services.empty_database(), directory / "elsewhere")
+    target.data.ensure_keys()
+
+    backups.restore(target, file, force=False)
+
+    keys = (target.data.path / "keys").read_text().split()
+    assert len(keys) == 2
+    assert Vault(keys).open(sealed) == "tajné"
+    services.drop_database(target.url)
+
+
+def test_a_restore_whose_keys_would_be_lost_is_refused(file, services: Services, directory):
+    from cryptography.fernet import Fernet
+
+    url = services.empty_database()
+    target = place(url, directory, KADENCIA_KEYS=Fernet.generate_key().decode())
+
+    with pytest.raises(BackupError, match="KADENCIA_KEYS does not hold"):
+        backups.restore(target, file, force=False)
+
+    assert ask(url, "SELECT 1, count(*) FROM pg_tables WHERE schemaname = 'public'") == {1: 0}
+    services.drop_database(url)
+
+
+def test_what_a_database_holds_is_replaced_only_by_force(file, database_url, engine, directory):
+    target = place(database_url, directory)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE company SET name = 'Iná firma'"))
+
+    with pytest.raises(BackupError, match="not empty"):
+        backups.restore(target, file, force=False)
+    assert list(ask(database_url, "SELECT name, 1 FROM company")) == ["Iná firma"]
+
+    backups.restore(target, file, force=True)
+    assert list(ask(database_url, "SELECT name, 1 FROM company")) != ["Iná firma"]
+
+
+def test_a_database_on_which_workers_work_is_not_replaced(file, database_url, engine, directory):
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO process (id, server_id, host, pid, version, slots) "
+                "SELECT gen_random_uuid(), id, 'a.example', 7, '0.1', 4 FROM server"
+            )
+        )
+
+    with pytest.raises(BackupError, match="stop them"):
+        backups.restore(place(database_url, directory), file, force=True)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    octets = bytearray(file.read_bytes())
+    octets[len(octets) * 2 // 3] ^= 0xFF
+    file.write_bytes(octets)
+
+
+def fill(file: Path) -> None:
+    file.write_text("Dobrý deň")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(cut, id="cut off"),
+        pytest.param(flip, id="one octet is wrong"),
+        pytest.param(fill, id="something else"),
+        pytest.param(Path.unlink, id="missing"),
+    ],
+)
+def test_a_damaged_backup_is_refused_and_nothing_is_changed(
+    file, services: Services, directory, damage
+):
+    url = services.empty_database()
+    damage(file)
+
+    with pytest.raises(BackupError, match=r"damaged|cannot be read"):
+        backups.restore(place(url, directory), file, force=False)
+
+    assert ask(url, "SELECT 1, count(*) FROM pg_tables WHERE schemaname = 'public'") == {1: 0}
+    services.drop_database(url)
+
+
+def test_both_start_the_embedded_database_when_nothing_runs(directory):
+    data = DataDirectory(directory / "one")
+    with backups.reachable(load({}), data, make=True) as source:
+        engine = db.make_engine(source.url, name="tests")
+        db.migrate(engine)
+        with engine.begin() as connection:
+            make_message(connection, make_task(connection), subject="ready")
+        engine.dispose()
+
+    with backups.reachable(load({}), data, make=False) as source:
+        backups.backup(source, directory / "file.tar")
+    other = DataDirectory(directory / "two")
+    with backups.reachable(load({}), other, make=True) as target:
+        backups.restore(target, directory / "file.tar", force=False)
+        assert ask(target.url, "SELECT subject, state FROM message") == {"ready": "unknown"}
+
+    assert not processes_about(directory)
+
+
+def test_a_backup_of_an_installation_that_is_not_there_says_so(directory):
+    data = DataDirectory(directory / "none")
+
+    with pytest.raises(BackupError, match="there is no database"), ExitStack() as stack:
+        stack.enter_context(backups.reachable(load({}), data, make=False))
+
+    assert not data.path.exists()
+
+
+def test_the_programs_get_a_password_with_odd_characters(services: Services, directory):
+    url = services.fresh_database()
+    engine = db.make_engine(url, name="tests")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE odd LOGIN SUPERUSER PASSWORD 'p @:/=''#\\%'"))
+    engine.dispose()
+    odd = url.split("@")[1]
+
+    password = "p%20%40%3A%2F%3D%27%23%5C%25"
+    backups.backup(place(f"postgresql://odd:{password}@{odd}", directory), directory / "odd.tar")
+
+    engine = db.make_engine(url, name="tests")
+    with engine.begin() as connection:
+        connection.execute(text("DROP ROLE odd"))
+    engine.dispose()
+    services.drop_database(url)

@@ -1,0 +1,50 @@
+"""What becomes of the outbox when a database comes back from a backup.
+
+Nobody knows what was sent between the backup and the restore. So nothing more is sent until a
+person has looked: every message that would go becomes unknown, in the transaction that brings
+the data back, and the installation stands still.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_MESSAGES = """
+WITH unsent AS (
+    UPDATE message SET state = 'unknown', lease = NULL, deadline = NULL, unknowns = unknowns + 1,
+        why = 'restored from the backup of {made_at}: it may have gone since'
+    WHERE state IN ('ready', 'released', 'sending')
+    RETURNING id)
+UPDATE recipient SET state = 'unknown' FROM unsent
+WHERE recipient.message_id = unsent.id AND recipient.state = 'pending';
+"""
+
+_ATTEMPTS = """
+UPDATE attempt SET state = 'unknown', closed_at = clock_timestamp(),
+    text = 'open at the backup of {made_at}'
+WHERE state = 'open';
+"""
+
+# Redis may hold a log of any generation since the backup; minutes since 1970 are beyond all of
+# them, since no log is rebuilt every minute for decades.
+_INSTALLATION = """
+UPDATE installation SET restored = true,
+    stopped_at = coalesce(stopped_at, clock_timestamp()),
+    stopped_why = 'restored from the backup of {made_at}',
+    generation = greatest(
+        generation + 1, floor(extract(epoch FROM clock_timestamp()) / 60)::integer);
+"""
+
+_PROCESSES = "DELETE FROM process;\n"
+"""None of them works on this database."""
+
+
+def script(made_at: datetime) -> str:
+    """SQL that belongs into the transaction of a restore, after the data.
+
+    Args:
+        made_at: when the backup was made.
+    """
+    moment = f"{made_at:%Y-%m-%d %H:%M} UTC"
+    statements = (_MESSAGES, _ATTEMPTS, _INSTALLATION, _PROCESSES)
+    return "".join(statement.format(made_at=moment) for statement in statements)
