@@ -65,6 +65,8 @@ class Settings(BaseModel):
     """How long the answer to the final dot is waited for (RFC 5321 section 4.5.3.2.6)."""
     sending_deadline_seconds: Seconds = 720
     """After this a message in state sending is taken for unknown."""
+    recover_seconds: Seconds = 15
+    """How often beat enqueues the pass over what time has overtaken."""
     released_deadline_seconds: Seconds = 120
     """After this a released message that no worker claimed is ready again."""
 

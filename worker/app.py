@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery, signals
@@ -13,7 +14,9 @@ from worker import bootstrap, logs
 
 
 def _configuration() -> dict[str, Any]:
-    return celery_config(bootstrap.read_settings(os.environ)) | {"beat_schedule": SCHEDULE}
+    settings = bootstrap.read_settings(os.environ)
+    recover = {**SCHEDULE["recover"], "schedule": timedelta(seconds=settings.recover_seconds)}
+    return celery_config(settings) | {"beat_schedule": {**SCHEDULE, "recover": recover}}
 
 
 app = Celery("kadencia", include=["worker.tasks"], set_as_current=True)

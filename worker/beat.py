@@ -119,7 +119,9 @@ class Scheduler(beat.Scheduler):
         if self._listener is not None:
             return
         # A connection of its own, outside any transaction, or nothing would arrive.
-        listener = self._engine.raw_connection().detach_driver_connection()
+        pooled = self._engine.raw_connection()
+        listener: Any = pooled.driver_connection
+        pooled.detach()
         listener.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
         with listener.cursor() as cursor:
             for channel in CHANNELS:

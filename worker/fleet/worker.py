@@ -25,9 +25,11 @@ from worker.registry import WorkerProcess
 
 log = structlog.get_logger()
 
-CELERY = (sys.executable, "-m", "celery", "-A", "worker.app", "worker")
-"""Gossip and mingle cost connections and a second at each start, and nothing here uses them."""
+CELERY = (sys.executable, "-m", "celery", "-q", "-A", "worker.app", "worker")
 QUIET = ("--without-gossip", "--without-mingle")
+"""Gossip and mingle cost connections and a second at each start, and nothing here uses them."""
+# Celery's warning of pickled tasks under root: ours are JSON.
+WARNINGS = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
 GRACE_SECONDS = 30.0
 """Chosen: beyond the longest hand-over, until a process that does not end is killed."""
 
@@ -103,7 +105,7 @@ def run(
     heart.start()
     try:
         code = supervisor.run(
-            specs(settings, worker, {**environment, **named}),
+            specs(settings, worker, {**WARNINGS, **environment, **named}),
             log_format=settings.log_format,
             out=out,
         )

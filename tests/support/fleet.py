@@ -1,0 +1,134 @@
+"""Real `kadencia beat` and `kadencia worker` processes, on a database and a Redis of a test's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import Engine, text
+
+from tests.support.process_table import wait_until
+from worker.embedded import processes
+from worker.embedded.processes import ProcessSpec
+
+QUICK = {
+    "KADENCIA_WINDOW_SECONDS": "60",
+    "KADENCIA_BURST_SECONDS": "60",
+    "KADENCIA_QUANTUM_SECONDS": "0.2",
+    "KADENCIA_DOT_BY_SECONDS": "4",
+    "KADENCIA_ANSWER_TIMEOUT_SECONDS": "4",
+    "KADENCIA_SENDING_DEADLINE_SECONDS": "12",
+    "KADENCIA_RELEASED_DEADLINE_SECONDS": "6",
+    "KADENCIA_HEARTBEAT_SECONDS": "1",
+    "KADENCIA_SILENT_AFTER_SECONDS": "5",
+    "KADENCIA_RECOVER_SECONDS": "1",
+}
+"""The product's times, shortened: the same code."""
+
+
+class Fleet:
+    """Processes of a fleet; all are ended with the context.
+
+    Attributes:
+        engine: on the fleet's database, for a look.
+        log: what the processes write.
+    """
+
+    def __init__(self, engine: Engine, redis_url: str, **environment: str) -> None:
+        self.engine = engine
+        self._files = tempfile.TemporaryDirectory(prefix="fleet-")
+        self.directory = Path(self._files.name)
+        self.log = self.directory / "log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "KADENCIA_DATA": str(self.directory / "data"),
+            "DATABASE_URL": engine.url.render_as_string(hide_password=False),
+            "REDIS_URL": redis_url,
+            **QUICK,
+            **environment,
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in reversed(self._started):
+            self.end(process, signal.SIGTERM)
+        if self.log.exists():  # shown by pytest only where a test fails
+            sys.stdout.write(self.log.read_text(errors="replace")[-20_000:])
+        self._files.cleanup()
+
+    def beat(self, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a beat."""
+        return self.start("beat", **environment)
+
+    def worker(
+        self, server: str = "main", processes: int = 2, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker and wait until its server is known to be alive."""
+        before = self._alive()
+        process = self.start(
+            "worker", "--server", server, "--processes", str(processes), **environment
+        )
+        wait_until(lambda: self._alive() > before, 20)
+        return process
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start `kadencia` with these arguments; it dies with us."""
+        spec = ProcessSpec(
+            name=arguments[0],
+            argv=(sys.executable, "-m", "worker", *arguments),
+            env={**self.environment, **environment},
+        )
+        with self.log.open("ab") as output:
+            process = processes.start(spec, output)
+        self._started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[bytes], how: signal.Signals) -> int:
+        """Send a signal and wait; after twenty seconds SIGKILL."""
+        if process.poll() is None:
+            process.send_signal(how)
+        try:
+            return process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def states(self) -> Counter[str]:
+        """How many messages are in each state."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(text("SELECT state, count(*) FROM message GROUP BY state"))
+            return Counter({row[0]: row[1] for row in rows})
+
+    def settled(self, seconds: float = 60) -> Counter[str]:
+        """Wait until nothing is on its way or ready; the states then."""
+        wait_until(lambda: not {"ready", "released", "sending"} & set(self.states()), seconds)
+        return self.states()
+
+    def _alive(self) -> int:
+        with self.engine.connect() as connection:
+            found: int = connection.execute(text("SELECT count(*) FROM process")).scalar_one()
+            return found
+
+
+@contextmanager
+def fleet(engine: Engine, redis_url: str, **environment: str) -> Iterator[Fleet]:
+    """A fleet without processes yet."""
+    with Fleet(engine, redis_url, **environment) as made:
+        yield made
