@@ -245,9 +245,10 @@ def test_a_mail_is_written_once_with_its_size_and_its_dots_doubled():
 
 KILLED_AT = """
 import sys, time
+from pathlib import Path
 from tests.support.mail import envelope, transport
 from worker import crashpoints
-crashpoints.arm(crashpoints.CrashPoint(sys.argv[1]))
+crashpoints.arm(Path(sys.argv[1]))
 transport(int(sys.argv[2])).send(envelope(), time.monotonic() + 10)
 """
 
@@ -260,10 +261,11 @@ transport(int(sys.argv[2])).send(envelope(), time.monotonic() + 10)
         ("dot-sent", b"\r\n.\r\n"),
     ],
 )
-def test_a_process_can_be_killed_at_each_step_of_the_hand_over(point, heard):
+def test_a_process_can_be_killed_at_each_step_of_the_hand_over(point, heard, tmp_path):
+    (tmp_path / point).touch()
     with ScriptedServer([*TO_DATA, read_content, scripted.read_line]) as server:
         done = subprocess.run(
-            [sys.executable, "-c", KILLED_AT, point, str(server.port)],
+            [sys.executable, "-c", KILLED_AT, str(tmp_path), str(server.port)],
             check=False,
             env={**os.environ, "PYTHONPATH": os.getcwd()},
         )
