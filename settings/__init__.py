@@ -89,8 +89,8 @@ class Settings(BaseModel):
     """The OAC server that this process belongs to; set by `kadencia worker`."""
     process: str | None = None
     """Which `kadencia worker` this process belongs to, a UUID; set by it."""
-    crash_at: str | None = None
-    """Tests only, POINT@FILE: who reaches this crash point and can create FILE is killed."""
+    crash_directory: Path | None = None
+    """Tests only: who reaches a crash point and finds a file of its name here is killed."""
 
     @property
     def handover_max_seconds(self) -> float:

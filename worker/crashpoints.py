@@ -1,7 +1,7 @@
 """Named points at which a test can have a process killed, to prove what survives.
 
-Off by default, and then one comparison with None. Armed by the setting `KADENCIA_CRASH_AT`,
-never in production.
+Off by default, and then one comparison with None. Armed by the setting
+`KADENCIA_CRASH_DIRECTORY`, never in production.
 """
 
 from __future__ import annotations
@@ -27,30 +27,24 @@ class CrashPoint(StrEnum):
     SETTLED = "settled"
 
 
-_armed: tuple[CrashPoint, Path] | None = None
+_armed_in: Path | None = None
 
 
-def arm(what: str | None) -> None:
-    """Have one process killed with SIGKILL at a point; None disarms.
+def arm(directory: Path | None) -> None:
+    """Have processes killed with SIGKILL at the points whose files are in a directory; None: none.
 
-    Args:
-        what: POINT@FILE. Of all processes so armed, only the one that can create the file dies.
-
-    Raises:
-        ValueError: it names no crash point, or no file.
+    A file is named as its point. Who reaches the point takes the file away and dies, so that
+    each file kills one process.
     """
-    global _armed
-    point, at, flag = (what or "").partition("@")
-    if what is not None and not (at and flag):
-        raise ValueError(f"{what!r} is not POINT@FILE")
-    _armed = None if what is None else (CrashPoint(point), Path(flag))
+    global _armed_in
+    _armed_in = directory
 
 
 def reach(point: CrashPoint) -> None:
     """Die here if this point is armed, and nobody has died for it yet."""
-    if _armed is not None and _armed[0] is point:
+    if _armed_in is not None:
         try:
-            _armed[1].touch(exist_ok=False)
-        except FileExistsError:
+            (_armed_in / point).unlink()
+        except FileNotFoundError:
             return
         os.kill(os.getpid(), signal.SIGKILL)

@@ -31,7 +31,7 @@ def here() -> Process:
         SettingsError: something that it needs is not set.
     """
     settings = bootstrap.read_settings(os.environ)
-    crashpoints.arm(settings.crash_at)
+    crashpoints.arm(settings.crash_directory)
     server = settings.server or "local"
     kit = bootstrap.make_kit(settings, f"worker {server}")
     return Process(

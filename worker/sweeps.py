@@ -112,7 +112,9 @@ class Sweeper:
             db.lock_alone(connection, db.Lock.ACCOUNT, task.smtp_account_id)
             done = self._plan(connection, task)
             journal.note(connection, task_id, len(done.leases), done.why)
-            journal.set_next(connection, task_id, sweep_no, done.next_run_at, done.waits)
+            journal.set_next(
+                connection, task_id, sweep_no, done.next_run_at, done.waits, task.now
+            )
         log.info(
             "swept", task=task_id, released=len(done.leases), why=done.why, next=done.next_run_at
         )

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -23,10 +21,10 @@ QUICK = {
     "KADENCIA_WINDOW_SECONDS": "60",
     "KADENCIA_BURST_SECONDS": "60",
     "KADENCIA_QUANTUM_SECONDS": "0.2",
-    "KADENCIA_DOT_BY_SECONDS": "4",
-    "KADENCIA_ANSWER_TIMEOUT_SECONDS": "4",
-    "KADENCIA_SENDING_DEADLINE_SECONDS": "12",
-    "KADENCIA_RELEASED_DEADLINE_SECONDS": "6",
+    "KADENCIA_DOT_BY_SECONDS": "3",
+    "KADENCIA_ANSWER_TIMEOUT_SECONDS": "3",
+    "KADENCIA_SENDING_DEADLINE_SECONDS": "9",
+    "KADENCIA_RELEASED_DEADLINE_SECONDS": "5",
     "KADENCIA_HEARTBEAT_SECONDS": "1",
     "KADENCIA_SILENT_AFTER_SECONDS": "5",
     "KADENCIA_RECOVER_SECONDS": "1",
@@ -40,6 +38,7 @@ class Fleet:
     Attributes:
         engine: on the fleet's database, for a look.
         log: what the processes write.
+        crash_points: a file in it kills the process that reaches the point of its name.
     """
 
     def __init__(self, engine: Engine, redis_url: str, **environment: str) -> None:
@@ -47,12 +46,15 @@ class Fleet:
         self._files = tempfile.TemporaryDirectory(prefix="fleet-")
         self.directory = Path(self._files.name)
         self.log = self.directory / "log"
+        self.crash_points = self.directory / "crash"
+        self.crash_points.mkdir()
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory),
             "KADENCIA_DATA": str(self.directory / "data"),
             "DATABASE_URL": engine.url.render_as_string(hide_password=False),
             "REDIS_URL": redis_url,
+            "KADENCIA_CRASH_DIRECTORY": str(self.crash_points),
             **QUICK,
             **environment,
         }
@@ -125,10 +127,3 @@ class Fleet:
         with self.engine.connect() as connection:
             found: int = connection.execute(text("SELECT count(*) FROM process")).scalar_one()
             return found
-
-
-@contextmanager
-def fleet(engine: Engine, redis_url: str, **environment: str) -> Iterator[Fleet]:
-    """A fleet without processes yet."""
-    with Fleet(engine, redis_url, **environment) as made:
-        yield made

@@ -23,6 +23,10 @@ SWEPT = text("""
     WHERE t.id = :task
 """)
 
+# Beat sleeps for up to a second: it must hear of a moment that comes sooner.
+TELL_BEAT = text("SELECT pg_notify('kadencia_task', CAST(:task AS text))")
+SOON = timedelta(seconds=1)
+
 # Guarded by the sweep's number: a wake-up that came meanwhile has the last word.
 SET_NEXT = text("""
     UPDATE automatic_task SET next_run_at = :next_run_at, waits_for = :waits_for
@@ -60,13 +64,20 @@ def swept(connection: Connection, task_id: int) -> Row[Any] | None:
 
 
 def set_next(
-    connection: Connection, task_id: int, sweep_no: int, at: datetime | None, waits: Waits
+    connection: Connection,
+    task_id: int,
+    sweep_no: int,
+    at: datetime | None,
+    waits: Waits,
+    now: datetime,
 ) -> None:
     """Say when the task is to be swept next, unless a newer sweep is already called for."""
     connection.execute(
         SET_NEXT,
         {"task": task_id, "sweep_no": sweep_no, "next_run_at": at, "waits_for": waits.value},
     )
+    if at is not None and at - now < SOON:
+        connection.execute(TELL_BEAT, {"task": task_id})
 
 
 def note(connection: Connection, task_id: int, released: int, why_not_more: str) -> None:
