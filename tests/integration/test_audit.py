@@ -155,7 +155,7 @@ def test_an_account_without_limits_is_told_and_its_domains_are_not(engine, task,
         pytest.param(
             {"state": "accepted", "closed": 50 * MINUTE},
             HANDOVER_MAX,
-            id="one whose answer waited for the database",
+            id="one closed later than it can have been answered",
         ),
         pytest.param({"state": "open", "closed": None}, DOT_BY, id="an open one"),
         pytest.param({"state": "unknown", "closed": 12 * MINUTE}, DOT_BY, id="an unknown one"),
@@ -176,11 +176,35 @@ def test_an_attempt_counts_when_its_dot_was_answered_or_due(columns, after, engi
     assert finding.worst_until == opened + after
 
 
-def test_a_void_attempt_counts_for_nothing(engine, task, start):
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"state": "void"}, id="no permit was granted"),
+        pytest.param({"state": "rejected", "phase": "ehlo"}, id="its server can never take it"),
+        pytest.param({"state": "deferred", "phase": "mail"}, id="MAIL had no answer"),
+    ],
+)
+def test_an_attempt_that_reached_nobody_counts_for_nothing(columns, engine, task, start):
     with engine.begin() as connection:
-        hand_over(connection, task, start + HOUR, state="void")
+        hand_over(connection, task, start + HOUR, **columns)
 
     assert judged(engine, start).findings == ()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"state": "deferred", "phase": "mail", "code": 451}, id="refused at MAIL"),
+        pytest.param({"state": "rejected", "phase": "rcpt", "code": 550}, id="refused at RCPT"),
+        pytest.param({"state": "accepted", "phase": "dot", "code": 250}, id="accepted"),
+    ],
+)
+def test_an_attempt_that_had_an_answer_counts(columns, engine, task, start):
+    with engine.begin() as connection:
+        hand_over(connection, task, start + HOUR, **columns)
+
+    (finding,) = found(judged(engine, start), "task")
+    assert finding.worst == 1
 
 
 def test_the_limit_is_the_one_in_force_at_the_last_permit(engine, task, start):

@@ -18,13 +18,16 @@ COUNTING = text("""
     FROM attempt WHERE state <> 'void' AND opened_at > :opened_after
 """)
 
-# An answer that waited for PostgreSQL to come back was closed long after it came.
+# A mail that its server could never take, or whose MAIL had no answer, was not handed over: its
+# permit was given back, or was spent on nothing.
 HANDED_OVER = text("""
     SELECT task_id, smtp_account_id, cost, domains, opened_at, at FROM (
         SELECT *, CASE WHEN state IN ('open', 'unknown') THEN least(closed_at, opened_at + :dot_by)
                        ELSE least(closed_at, opened_at + :handover_max) END AS at
         FROM attempt
-        WHERE state <> 'void' AND opened_at > :opened_after AND opened_at <= :until) AS attempt
+        WHERE state <> 'void' AND opened_at > :opened_after AND opened_at <= :until
+          AND (phase IN ('connect', 'greeting', 'ehlo', 'starttls', 'auth')
+               OR phase = 'mail' AND code IS NULL) IS NOT TRUE) AS attempt
     WHERE at > :since AND at <= :until
     ORDER BY at
 """)
@@ -72,8 +75,9 @@ def handed_over(
 ) -> Iterator[HandedOver]:
     """Stream what was handed over in (since, until], oldest first.
 
-    An answered attempt counts when it was closed, at the latest `handover_max` after it was
-    opened; one without an answer when its dot was due, unless it was closed before.
+    An answered attempt counts when it was closed. A clock that was set meanwhile cannot move
+    that beyond `handover_max` after it was opened. One without an answer counts when its dot
+    was due, unless it was closed before. One that ended before an answer to MAIL is left out.
     """
     values = {
         "since": since,
