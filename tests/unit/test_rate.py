@@ -92,3 +92,15 @@ def test_of_a_limit_that_changed_the_greatest_counts(since, until, limit):
     limits = Limits(4, ((10, 9), (20, 2), (30, None), (40, 6)))
 
     assert limits.greatest(since, until) == limit
+
+
+@pytest.mark.parametrize(
+    ("limits", "ever"),
+    [
+        pytest.param(Limits(5), True, id="from the first"),
+        pytest.param(Limits(None, ((9, 5),)), True, id="since a change"),
+        pytest.param(Limits(None, ((9, None),)), False, id="never"),
+    ],
+)
+def test_a_budget_is_known_to_have_had_a_limit(limits, ever):
+    assert limits.ever is ever
