@@ -28,8 +28,8 @@ _IN_HEADER = re.compile(
     re.IGNORECASE,
 )
 _SECRET_KEY = re.compile(rf"{_TELLING}|authorization", re.IGNORECASE)
-_QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "urllib3", "tornado.access")
-"""They write a line for each message; ours say the same with the message's number."""
+_QUIET = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu", "urllib3")
+"""They write a line for each message or look; ours say the same with the message's number."""
 _NEVER_BELOW_WARNING = ("sqlalchemy", "mail.log")
 """At DEBUG they write addresses and subjects."""
 

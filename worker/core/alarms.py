@@ -59,7 +59,7 @@ class TaskFacts:
         unknown: messages that are unknown.
         attempts: closed and not void.
         rejected: of these.
-        stranded: it has mail to send, and its OAC server has no live process.
+        stranded: it is due, and its OAC server has no live process.
     """
 
     id: int | None
@@ -131,7 +131,7 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             Kind.UNKNOWN,
             subject,
             f"{task.name}: of {task.unknown} messages nobody knows whether they went; "
-            f"settle them with `kadencia unknown`",
+            f"see `kadencia mail list --state unknown`, settle with `kadencia mail resolve`",
         )
     if looks_suspicious(task.attempts, task.rejected):
         yield Concern(
@@ -144,7 +144,7 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
         yield Concern(
             Kind.TASK_WITHOUT_SERVER,
             subject,
-            f"{task.name}: mail waits, but its OAC server {task.server} does not run; start "
+            f"{task.name} is due, but its OAC server {task.server} does not run; start "
             f"`kadencia worker --server {task.server}`, or give the task another server",
         )
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from settings import Settings
-from worker import db
+from worker import bootstrap, db
 from worker.embedded.directory import DataDirectory
 from worker.embedded.errors import NotReady
 from worker.embedded.postgres import EmbeddedPostgres
@@ -22,13 +23,15 @@ from worker.embedded.server import choose_port
 from worker.embedded.valkey import EmbeddedValkey
 from worker.fleet import supervisor
 from worker.fleet.output import LogFormat
+from worker.rebuild import rebuild
 
 FLOWER_TASKS = 20_000
 """Chosen: how many tasks Flower remembers, some 50 MB; the evidence is in PostgreSQL."""
 
 FLOWER_USER = "kadencia"
 
-STOP_MARGIN_SECONDS = 10.0
+STOP_MARGIN_SECONDS = 90.0
+"""Chosen: `kadencia worker` ends its own two processes within this much of a hand-over."""
 
 ALIVE = text("""
     SELECT count(*) FROM process p JOIN server s ON s.id = p.server_id
@@ -125,7 +128,7 @@ def up(
 
         return supervisor.run(
             [
-                *server_specs(postgres, valkey),
+                *server_specs(settings, addresses, postgres, valkey),
                 *product_specs(settings, data, environ, options, addresses),
             ],
             log_format=options.log_format,
@@ -143,15 +146,35 @@ def migrate(url: str) -> str:
         engine.dispose()
 
 
+def open_log(settings: Settings, addresses: Addresses) -> None:
+    """Fill the throttle's log, which no restart of Redis leaves whole.
+
+    `recover` would do it too, within seconds in which nothing is sent.
+    """
+    located = settings.model_copy(
+        update={
+            "database_url": SecretStr(addresses.database_url),
+            "redis_url": SecretStr(addresses.redis_url),
+        }
+    )
+    engine = bootstrap.make_engine(located, "up")
+    try:
+        rebuild(engine, bootstrap.make_throttle(located))
+    finally:
+        engine.dispose()
+
+
 def server_specs(
-    postgres: EmbeddedPostgres | None, valkey: EmbeddedValkey | None
+    settings: Settings,
+    addresses: Addresses,
+    postgres: EmbeddedPostgres | None,
+    valkey: EmbeddedValkey | None,
 ) -> Iterator[ProcessSpec]:
-    """The embedded servers, prepared; the schema is in place before anything else starts."""
+    """The embedded servers, prepared; schema and log are in place before the product starts."""
     if postgres is not None:
-        url = postgres.url
-        yield replace(postgres.spec(), then=lambda: _discard(migrate(url)))
+        yield replace(postgres.spec(), then=lambda: _discard(migrate(addresses.database_url)))
     if valkey is not None:
-        yield valkey.spec()
+        yield replace(valkey.spec(), then=lambda: open_log(settings, addresses))
 
 
 def product_specs(
@@ -212,7 +235,7 @@ def _flower(data: DataDirectory, env: Mapping[str, str], port: int) -> ProcessSp
     return ProcessSpec(
         name="flower",
         argv=(
-            *(*PYTHON, "-m", "celery", "--app", "worker.app"),
+            *(*PYTHON, "-m", "celery", "--quiet", "--app", "worker.app"),
             *("flower", "--address=127.0.0.1", f"--port={port}", "--read_only=True"),
             *("--persistent=False", f"--max_tasks={FLOWER_TASKS}"),
         ),

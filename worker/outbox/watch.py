@@ -28,20 +28,13 @@ ATTEMPTS = text("""
     GROUP BY task_id
 """)
 
-# Due and not swept, or ready and not even due: beat passes over a task without a server.
+# Beat makes a task due when there is mail for it, and passes over one without a server.
 TASKS = text("""
-    SELECT t.id, t.name, s.name AS server, t.active AND NOT EXISTS (
+    SELECT t.id, t.name, s.name AS server,
+        coalesce(t.next_run_at < clock_timestamp() - :stranded_after, false)
+        AND t.active AND NOT EXISTS (
             SELECT FROM process p
-            WHERE p.server_id = s.id AND p.beat_at > clock_timestamp() - :silent_after)
-        AND (t.next_run_at < clock_timestamp() - :stranded_after OR EXISTS (
-            SELECT FROM lane l JOIN message m ON m.lane_id = l.id
-            WHERE l.company_id = t.company_id
-              AND (l.task_id = t.id OR l.task_id IS NULL AND (
-                  l.establishment_id IN (
-                      SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)
-                  OR NOT EXISTS (SELECT FROM task_establishment e WHERE e.task_id = t.id)))
-              AND m.priority IN (0, 1, 2) AND m.state = 'ready'
-              AND m.not_before < clock_timestamp() - :stranded_after)) AS stranded
+            WHERE p.server_id = s.id AND p.beat_at > clock_timestamp() - :silent_after) AS stranded
     FROM automatic_task t JOIN server s ON s.id = t.server_id ORDER BY t.id
 """)
 
@@ -85,7 +78,7 @@ def _tasks(connection: Connection, silent_after: timedelta) -> list[TaskFacts]:
             unknown=unknown.get(row.id, 0),
             attempts=attempts[row.id].attempts if row.id in attempts else 0,
             rejected=attempts[row.id].rejected if row.id in attempts else 0,
-            stranded=bool(row.stranded),
+            stranded=row.stranded,
         )
         for row in connection.execute(
             TASKS, {"silent_after": silent_after, "stranded_after": STRANDED_AFTER}

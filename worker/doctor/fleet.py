@@ -1,0 +1,175 @@
+"""Beat and the workers: who lives, who listens, and what nobody looks after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import redis
+from sqlalchemy import Connection, text
+
+from worker import db
+from worker.doctor import servers
+from worker.doctor.findings import Finding, Installation, Level, fault, ok, warning
+
+DEAF_AFTER = timedelta(seconds=60)
+"""Chosen: four canaries, one at each recover."""
+
+LATE_AFTER = timedelta(seconds=60)
+"""Chosen: beat looks several times a second."""
+
+# A process with a hand-over in each slot answers no canary, and is in the best of health.
+PROCESSES = text("""
+    SELECT s.name AS server, p.host, p.pid, p.clock_offset_ms, p.started_at, p.beat_at,
+        p.control_answered_at, p.send_answered_at,
+        (SELECT count(*) FROM attempt a WHERE a.state = 'open'
+            AND starts_with(a.worker, s.name || '/' || p.host || '/')) >= p.slots AS busy
+    FROM process p JOIN server s ON s.id = p.server_id ORDER BY s.name, p.host, p.pid
+""")
+
+TASKS = text("""
+    SELECT t.name, s.name AS server, s.paused,
+        coalesce(t.next_run_at < clock_timestamp() - :late, false) AND i.stopped_at IS NULL AS late
+    FROM automatic_task t JOIN server s ON s.id = t.server_id CROSS JOIN installation i
+    WHERE t.active ORDER BY t.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One `kadencia worker`, as it was last seen."""
+
+    server: str
+    host: str
+    pid: int
+    clock_offset_ms: float
+    started_at: datetime
+    beat_at: datetime
+    control_answered_at: datetime | None
+    send_answered_at: datetime | None
+    busy: bool
+
+    @property
+    def where(self) -> str:
+        """Its host and number, as people look for it."""
+        return f"{self.host}, process {self.pid}"
+
+    def is_silent(self, now: datetime, silent_after: timedelta) -> bool:
+        """Whether its heart has stopped."""
+        return self.beat_at < now - silent_after
+
+    def deaf_parts(self, now: datetime) -> list[str]:
+        """Its parts that have let their canaries lie since a time in which they were asked."""
+        if self.started_at > now - DEAF_AFTER:
+            return []
+        parts = {"control": self.control_answered_at}
+        if not self.busy:
+            parts["send"] = self.send_answered_at
+        return [part for part, at in parts.items() if at is None or at < now - DEAF_AFTER]
+
+
+def processes(installation: Installation, connection: Connection) -> Iterator[Finding]:
+    """Who lives, whose clock is wrong, who lives and does not listen."""
+    seen = [Seen(*row) for row in connection.execute(PROCESSES)]
+    now = db.now(connection)
+    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
+    live = [one for one in seen if not one.is_silent(now, silent_after)]
+    if not live:
+        yield fault(
+            "workers", "none runs", "start `kadencia up`, or `kadencia worker --server NAME`"
+        )
+    for name in sorted({one.server for one in live}):
+        of_it = [one for one in live if one.server == name]
+        yield ok(f"OAC server {name}", f"{len(of_it)} running")
+    for one in seen:
+        if one not in live:
+            yield warning(
+                f"OAC server {one.server}",
+                f"silent since {one.beat_at:%H:%M:%S} UTC: {one.where}",
+                "look at its log; if it is gone for good, it is forgotten after a day",
+            )
+    for one in live:
+        found = servers.clock(f"clock of {one.host}", one.clock_offset_ms)
+        if found.level is not Level.OK:
+            yield found
+    yield from listening(live, now)
+
+
+def listening(live: Sequence[Seen], now: datetime) -> Iterator[Finding]:
+    """Whether live processes take tasks from their queues."""
+    deaf = {one: parts for one in live if (parts := one.deaf_parts(now))}
+    asked = [one for one in live if one.started_at <= now - DEAF_AFTER]
+    if deaf and len(deaf) == len(asked) and all("control" in parts for parts in deaf.values()):
+        yield fault(
+            "canaries",
+            "no worker has answered for a minute",
+            "see that `kadencia beat` runs and reaches the same Redis; else restart the workers",
+        )
+        return
+    for one, parts in deaf.items():
+        yield fault(
+            f"OAC server {one.server}",
+            f"lives, but takes no tasks ({' and '.join(parts)}): {one.where}",
+            "restart that `kadencia worker`",
+        )
+    if live and not deaf:
+        yield ok("canaries", "all workers listen")
+
+
+def tasks(installation: Installation, connection: Connection) -> Iterator[Finding]:
+    """Active automatic tasks that nobody sweeps."""
+    rows = connection.execute(TASKS, {"late": LATE_AFTER}).all()
+    seen = [Seen(*row) for row in connection.execute(PROCESSES)]
+    now = db.now(connection)
+    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
+    live = {one.server for one in seen if not one.is_silent(now, silent_after)}
+    name = "automatic tasks"
+    for row in rows:
+        if row.server not in live:
+            start = f"start `kadencia worker --server {row.server}`"
+            yield fault(name, f"{row.name}: its OAC server {row.server} does not run", start)
+        elif row.paused:
+            resume = f"`kadencia server resume {row.server}` lets it go on"
+            yield warning(name, f"{row.name}: its OAC server {row.server} is paused", resume)
+    late = [row.name for row in rows if row.late and row.server in live and not row.paused]
+    if late:
+        yield fault(
+            "beat",
+            f"due for more than a minute and not swept: {', '.join(late)}",
+            "start `kadencia beat`; it does not run, or does not reach PostgreSQL or Redis",
+        )
+    if rows and live >= {row.server for row in rows} and not late:
+        yield ok(name, f"{len(rows)} active")
+
+
+def queues(installation: Installation, connection: Connection) -> Iterator[Finding]:
+    """Queues in which tasks wait for an OAC server that does not run."""
+    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
+    now = db.now(connection)
+    live = {
+        one.server
+        for one in (Seen(*row) for row in connection.execute(PROCESSES))
+        if not one.is_silent(now, silent_after)
+    }
+    try:
+        waiting = _waiting(installation.redis)
+    except redis.RedisError:
+        return
+    for queue, length in sorted(waiting.items()):
+        server = queue.split(".")[1]
+        if server not in live:
+            yield warning(
+                "queues",
+                f"{length} tasks wait in {queue}, and OAC server {server} does not run",
+                f"start `kadencia worker --server {server}`; the messages themselves are safe",
+            )
+
+
+def _waiting(client: redis.Redis) -> dict[str, int]:
+    """Celery's queues of all OAC servers, and how many tasks lie in each."""
+    found = {}
+    for key in client.scan_iter(match="oac.*", count=1000, _type="list"):
+        name = key.decode() if isinstance(key, bytes) else str(key)
+        found[name] = int(client.llen(name))  # type: ignore[arg-type]  # it is synchronous
+    return found
