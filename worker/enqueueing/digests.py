@@ -10,7 +10,6 @@ from typing import Any
 from worker.compose import AttachmentPart
 from worker.outbox.inbox import NewBody, NewFile
 
-
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 """Made once: `json.dumps` would make one for each row of a mailing."""
 

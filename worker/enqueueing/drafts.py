@@ -140,7 +140,7 @@ def span(
     if end <= start:
         raise ContentError(
             f"{end.isoformat(timespec='seconds')} is not after the moment at which it may go,"
-            f" {start.isoformat(timespec='seconds')}",
+            f" {start.astimezone(end.tzinfo).isoformat(timespec='seconds')}",
             "expires at",
             "give a later time, or none",
         )

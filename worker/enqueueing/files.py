@@ -5,21 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from worker.core.content import ContentError, shown
 from worker.enqueueing.drafts import check_values
 
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 ADDRESS_COLUMNS = ("email", "to")
+HEADER_CHARACTERS_MAX = 1_000_000  # chosen: no header is longer
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recipient of the file: the line that it ends on, its cells, and its values by column."""
+    """One recipient of the file: the line that it starts on, its cells, and its values by column."""
 
     line: int
     cells: list[str] = field(repr=False)
@@ -58,11 +60,11 @@ class MailingFile:
             if isinstance(first, BadRow):
                 raise first.error
             return tuple(first.values) if first else ()
-        with self.path.open(encoding="utf-8-sig", newline="") as lines:
+        with self._opened() as lines:
             try:
                 header = next(csv.reader(lines, delimiter=self._delimiter, strict=True), [])
             except csv.Error as error:
-                raise ContentError(str(error), "line 1", "correct the header row") from None
+                raise _broken(1, str(error)) from None
         return tuple(name.strip() for name in header)
 
     @property
@@ -82,43 +84,44 @@ class MailingFile:
     @cached_property
     def _delimiter(self) -> str:
         """The sign that parts the cells of the header row; Excel in Slovak writes semicolons."""
-        try:
-            with self.path.open("rb") as octets:
-                line = octets.readline(1_000_000).decode("utf-8-sig")
-        except OSError as error:
-            raise _unreadable(self.path, error) from None
-        except UnicodeDecodeError:
-            raise self._not_utf8() from None
-        return ";" if line.count(";") > line.count(",") else ","
+        with self._opened() as lines:
+            header = lines.readline(HEADER_CHARACTERS_MAX)
+        return ";" if header.count(";") > header.count(",") else ","
 
     def _cells(self) -> Iterator[Row | BadRow]:
         columns = self.columns
-        with self.path.open(encoding="utf-8-sig", newline="") as lines:
+        with self._opened() as lines:
             reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
             next(reader, None)
             while True:
+                line = reader.line_num + 1  # a quoted cell may hold more lines
                 try:
                     cells = next(reader)
                 except StopIteration:
                     return
-                except UnicodeDecodeError:
-                    raise self._not_utf8() from None
                 except csv.Error as error:
-                    yield BadRow(reader.line_num, [], _broken(reader.line_num, str(error)))
+                    yield BadRow(line, [], _broken(line, str(error)))
                     continue
                 if len(cells) == len(columns):
-                    yield Row(reader.line_num, cells, dict(zip(columns, cells, strict=True)))
+                    yield Row(line, cells, dict(zip(columns, cells, strict=True)))
                 elif cells:
-                    yield BadRow(reader.line_num, cells, _uneven(reader.line_num, cells, columns))
+                    yield BadRow(line, cells, _uneven(line, cells, columns))
 
     def _objects(self) -> Iterator[Row | BadRow]:
+        with self._opened() as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _object(number, line.rstrip("\r\n"))
+
+    @contextmanager
+    def _opened(self) -> Iterator[TextIO]:
         try:
-            with self.path.open(encoding="utf-8-sig") as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield _object(number, line.rstrip("\r\n"))
+            with self.path.open(encoding="utf-8-sig", newline="") as lines:
+                yield lines
         except OSError as error:
-            raise _unreadable(self.path, error) from None
+            raise ContentError(
+                f"cannot be read: {error.strerror}", str(self.path), "name a file of recipients"
+            ) from None
         except UnicodeDecodeError:
             raise self._not_utf8() from None
 
@@ -197,7 +200,3 @@ def _uneven(line: int, cells: Sequence[str], columns: Sequence[str]) -> ContentE
 
 def _broken(line: int, words: str) -> ContentError:
     return ContentError(f"is no CSV: {words}", f"line {line}", "correct its quotes")
-
-
-def _unreadable(path: Path, error: OSError) -> ContentError:
-    return ContentError(f"cannot be read: {error.strerror}", str(path), "name a file of recipients")

@@ -14,6 +14,7 @@ from models.states import Priority
 from worker.core.explain import Facts, TaskFacts
 from worker.core.plan import Plan
 from worker.outbox.leases import lanes_of
+from worker.outbox.waking import TAKES_LANE
 
 AHEAD_MOST = 100_000  # chosen: counting further tells nobody more
 
@@ -72,8 +73,7 @@ ATTEMPTS = text("""
     WHERE a.message_id = :id ORDER BY a.opened_at
 """)
 
-# The tasks of the message's lane: the other way round of leases.LANES.
-TAKERS = text("""
+TAKERS = text(f"""
     SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
         v.name AS server, v.paused, a.id AS account_id, a.name AS account, a.enabled,
         a.breaker_until, a.breaker_why, a.domain_hourly_limit,
@@ -83,12 +83,9 @@ TAKERS = text("""
     JOIN automatic_task t ON t.company_id = l.company_id
     JOIN server v ON v.id = t.server_id
     JOIN smtp_account a ON a.id = t.smtp_account_id
-    WHERE l.id = :lane AND (l.task_id = t.id OR l.task_id IS NULL AND (
-        l.establishment_id IN (
-            SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)
-        OR NOT EXISTS (SELECT FROM task_establishment e WHERE e.task_id = t.id)))
+    WHERE l.id = :lane AND {TAKES_LANE}
     ORDER BY t.id
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 AHEAD = text("""
     SELECT count(*) FROM (
