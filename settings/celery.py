@@ -7,21 +7,24 @@ from typing import Any
 from settings import Settings
 from settings.names import ROUTES
 
+BROKER_OPTIONS: dict[str, Any] = {
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 5,
+    "socket_timeout": 30,  # else a frozen Redis blocks publisher and worker for ever
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "queue_order_strategy": "priority",  # as listed: transactional messages first
+}
+"""Of kombu's Redis transport, for publishers as well as workers."""
+
 
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Celery's settings for every process of the fleet; docs/decisions has the reasons."""
     return {
         "broker_url": settings.require_redis_url(),
-        "broker_transport_options": {
-            "visibility_timeout": 3600,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "socket_connect_timeout": 5,
-            "socket_timeout": 30,  # else a frozen Redis blocks publisher and worker for ever
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-            "queue_order_strategy": "priority",  # as listed: transactional messages first
-        },
+        "broker_transport_options": BROKER_OPTIONS,
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # the default gives up after 50 minutes

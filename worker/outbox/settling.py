@@ -206,12 +206,7 @@ def _apply(
         states = _replaced(states, RecipientState.UNKNOWN, RecipientState.PENDING)
         state, why = MessageState.READY, "unknown, and sent once more as the task's policy says"
     elif state is MessageState.READY and answer.outcome is not Outcome.UNKNOWN and answer.charged:
-        policy = RetryPolicy(
-            timedelta(seconds=row.retry_first),
-            timedelta(seconds=row.retry_longest),
-            row.most_attempts,
-        )
-        decision = decide(Outcome.DEFERRED, attempts, policy, now, row.expires_at, jitter)
+        decision = decide(Outcome.DEFERRED, attempts, _policy(row), now, row.expires_at, jitter)
         not_before = decision.at
         if decision.next is not Next.RETRY:
             states = _replaced(states, RecipientState.PENDING, RecipientState.FAILED)
@@ -231,6 +226,14 @@ def _apply(
         domains=[domains[p] for p, s in states.items() if s in _TO_REACH],
     )
     return state.value
+
+
+def _policy(row: Row[Any]) -> RetryPolicy:
+    return RetryPolicy(
+        timedelta(seconds=row.retry_first),
+        timedelta(seconds=row.retry_longest),
+        row.most_attempts,
+    )
 
 
 _TO_REACH = (RecipientState.PENDING, RecipientState.UNKNOWN)
