@@ -51,7 +51,7 @@ def test_a_message_that_nothing_holds_goes_with_the_next_sweep():
         pytest.param({"throttle": "Redis is away"}, "no permits can be given", id="the throttle"),
         pytest.param({"not_before": LATER}, "before 2026-03-02 09:05:00 UTC", id="its own time"),
         pytest.param({"expires_at": NOW}, "has expired, on 2026-03-02 09:00:00", id="its expiry"),
-        pytest.param({"tasks": ()}, "no automatic task takes it", id="no task"),
+        pytest.param({"tasks": ()}, "no automatic task", id="no task"),
     ],
 )
 def test_what_holds_a_message_is_told(changes, words):
