@@ -73,3 +73,8 @@ class Vault:
                 "that `kadencia keys new` made, the same on every host"
             )
         return MultiFernet(self._fernets)
+
+
+def new_key() -> str:
+    """A fresh Fernet key."""
+    return Fernet.generate_key().decode()

@@ -79,6 +79,11 @@ def window() -> timedelta:
     return timedelta(seconds=settings().window_seconds)
 
 
+def longest_handover() -> timedelta:
+    """The most between the opening of an attempt and its answer."""
+    return timedelta(seconds=settings().handover_max_seconds)
+
+
 def is_terminal() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty()

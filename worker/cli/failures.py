@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import redis
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from settings import SettingsError
 from worker.cli.output import CommandError, Exit
@@ -28,6 +28,9 @@ def explain(error: Exception) -> tuple[str, Exit]:
         return str(error), Exit.FAILED
     if isinstance(error, DBAPIError):
         return _of_postgres(error)
+    if isinstance(error, ArgumentError):
+        address = "postgresql://user:password@host:port/name"
+        return f"DATABASE_URL is no address of a database; write {address}", Exit.WRONG_INPUT
     if isinstance(error, ThrottleUnavailable | redis.RedisError):
         return (
             f"Redis is away ({type(error).__name__}); start it, or correct REDIS_URL",

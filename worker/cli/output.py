@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -57,7 +57,10 @@ def warn(text: str) -> None:
 
 
 def show_rows(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, zone: tzinfo = UTC
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    as_json: bool,
+    zone: tzinfo | None = None,
 ) -> None:
     """Print a listing: as a table of these columns, or as JSON with all that is known.
 
@@ -65,7 +68,7 @@ def show_rows(
         rows: a mapping for each line.
         columns: keys, in order.
         as_json: JSON, with times in UTC.
-        zone: in which people read the times.
+        zone: in which people read the times; None for that which each carries.
     """
     if as_json:
         show_json(list(rows))
@@ -76,13 +79,16 @@ def show_rows(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numbers = all(_is_number(row.get(column)) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numbers else "left")
+        table.add_column(
+            column.replace("_", " "), justify="right" if numbers else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(cell(row.get(column), zone)) for column in columns))
-    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
+    wide = console if console.is_terminal else Console(width=PIPE_WIDTH)
+    wide.print(table)
 
 
-def show_one(row: Mapping[str, Any], as_json: bool, zone: tzinfo = UTC) -> None:
+def show_one(row: Mapping[str, Any], as_json: bool, zone: tzinfo | None = None) -> None:
     """Print one thing, a line for each of its fields, or JSON."""
     if as_json:
         show_json(dict(row))
@@ -98,11 +104,12 @@ def show_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def cell(value: Any, zone: tzinfo = UTC) -> str:
+def cell(value: Any, zone: tzinfo | None = None) -> str:
     r"""A value as people read it, without what could drive their terminal.
 
     >>> cell(None), cell(True), cell(["a", "b"]), cell("a\x1b[2J")
     ('–', 'yes', 'a, b', 'a�[2J')
+    >>> from datetime import UTC
     >>> cell(datetime(2026, 7, 1, 12, tzinfo=UTC))
     '2026-07-01 12:00:00 UTC'
     """
@@ -110,11 +117,22 @@ def cell(value: Any, zone: tzinfo = UTC) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, datetime):
-        return value.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+        return (value.astimezone(zone) if zone else value).strftime("%Y-%m-%d %H:%M:%S %Z")
     if isinstance(value, list | tuple):
         return ", ".join(cell(one, zone) for one in value) or "–"
     return _CONTROL.sub("\ufffd", str(value))
+
+
+def at_least(row: Mapping[str, Any], column: str) -> str:
+    """A count that may go on: `column`, and `column_is_more`.
+
+    >>> at_least({"backlog": 10000, "backlog_is_more": True}, "backlog")
+    '10,000+'
+    """
+    return f"{row[column]:,}{'+' if row[f'{column}_is_more'] else ''}"
 
 
 def _is_number(value: Any) -> bool:

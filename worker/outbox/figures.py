@@ -76,16 +76,22 @@ LANES_WITHOUT_TASK = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are, counted up to `COUNTED_MOST`.
+    """How many there are, or that there are more than `COUNTED_MOST`.
 
-    >>> str(Count(12)), str(Count(10_001))
+    >>> str(counted(12)), str(counted(10_001))
     ('12', '10,000+')
     """
 
-    counted: int
+    least: int
+    more: bool
 
     def __str__(self) -> str:
-        return f"{COUNTED_MOST:,}+" if self.counted > COUNTED_MOST else f"{self.counted:,}"
+        return f"{self.least:,}{'+' if self.more else ''}"
+
+
+def counted(found: int) -> Count:
+    """The count of which a query found so many, up to one above `COUNTED_MOST`."""
+    return Count(min(found, COUNTED_MOST), found > COUNTED_MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +111,13 @@ class Stranded:
 def backlog(connection: Connection, tasks: Sequence[int]) -> Count:
     """Ready messages that these automatic tasks may take, paused ones among them too."""
     values = {"tasks": list(tasks), "most": COUNTED_MOST + 1}
-    return Count(connection.execute(BACKLOG, values).scalar_one())
+    return counted(connection.execute(BACKLOG, values).scalar_one())
 
 
 def on_the_way(connection: Connection, tasks: Sequence[int]) -> int:
     """Messages of these automatic tasks that are released or being sent."""
-    counted: int = connection.execute(ON_THE_WAY, {"tasks": list(tasks)}).scalar_one()
-    return counted
+    found: int = connection.execute(ON_THE_WAY, {"tasks": list(tasks)}).scalar_one()
+    return found
 
 
 def sent(
@@ -132,7 +138,7 @@ def sent(
 def parked(connection: Connection, state: MessageState) -> Count:
     """Messages that wait for a person: held, or unknown."""
     values = {"state": str(state), "most": COUNTED_MOST + 1}
-    return Count(connection.execute(PARKED, values).scalar_one())
+    return counted(connection.execute(PARKED, values).scalar_one())
 
 
 def lanes_without_task(connection: Connection) -> list[Stranded]:
@@ -145,7 +151,7 @@ def lanes_without_task(connection: Connection) -> list[Stranded]:
             company=row.company,
             establishment=row.establishment,
             task=row.task,
-            messages=Count(row.messages),
+            messages=counted(row.messages),
             why=_why(row),
         )
         for row in rows

@@ -117,7 +117,7 @@ def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
         .order_by(AutomaticTask.name)
     )
     known = {column.name: getattr(account, column.name) for column in LISTED}
-    return known | {"logs_in": account.username is not None, "tasks": list(tasks.scalars())}
+    return known | {"tasks": list(tasks.scalars())}
 
 
 def smtp_settings(account: Row[Any], vault: Vault, answer_timeout: float) -> SmtpSettings:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, null, select, update
 
 from models.base import Base
 from models.organisation import AuditEntry
@@ -73,9 +73,9 @@ def change(
     return differing
 
 
-def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _plain(values: Mapping[str, Any] | None) -> Any:
     if values is None:
-        return None
+        return null()  # SQL's, as the triggers write it; None would become JSON's
     return {name: _loggable(value) for name, value in values.items()}
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, select
 
 from models.organisation import Company, Establishment
-from worker.core.addresses import ascii_domain
+from worker.core.addresses import AddressError, ascii_domain
 from worker.core.content import shown
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import check_name, refuse_taken
@@ -32,8 +32,7 @@ def add_company(
         Its id.
 
     Raises:
-        RegisterError: the name is taken, or there is no such time zone.
-        AddressError: the domain is none.
+        RegisterError: the name is taken, the domain is none, or there is no such time zone.
     """
     values = checked({"name": name, "domain": domain, "time_zone": time_zone})
     refuse_taken(connection, Company, values["name"])
@@ -47,7 +46,6 @@ def set_company(connection: Connection, company: Row[Any], **values: Any) -> dic
 
     Raises:
         RegisterError: as `add_company`.
-        AddressError: the domain is none.
     """
     new = checked(values)
     if new.get("name", company.name) != company.name:
@@ -90,18 +88,31 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """A company's columns, each in the form in which it is kept.
 
     Raises:
-        RegisterError: the name is blank, or there is no such time zone.
-        AddressError: the domain is none.
+        RegisterError: the name is blank, the domain is none, or there is no such time zone.
 
     >>> checked({"domain": "Kôň.example", "time_zone": "Europe/Prague"})
     {'domain': 'xn--k-xga6w.example', 'time_zone': 'Europe/Prague'}
     """
     rules = {
         "name": lambda name: check_name(name, "company"),
-        "domain": ascii_domain,
+        "domain": check_domain,
         "time_zone": check_zone,
     }
     return {name: rules[name](value) for name, value in values.items()}
+
+
+def check_domain(text: str) -> str:
+    """A domain name in A-labels.
+
+    Raises:
+        RegisterError: it is none.
+    """
+    try:
+        return ascii_domain(text)
+    except AddressError as error:
+        raise RegisterError(
+            f"{shown(text)} is no domain: {error.what}", "give one such as firma.example"
+        ) from None
 
 
 def check_zone(name: str) -> str:

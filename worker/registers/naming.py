@@ -110,7 +110,7 @@ def unknown(
     """The error for a name that is not there."""
     what, command = WORDS[table]
     known = _known(connection, table, company_id)
-    mend = f"known are {known}" if known else "there is none yet"
+    mend = f"known: {known}" if known else "there is none yet"
     return RegisterError(f"there is no {what} {shown(name)}", f"{mend}; `{command}` makes one")
 
 

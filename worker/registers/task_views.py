@@ -83,6 +83,7 @@ def _listing() -> Select[Any]:
         select(
             AutomaticTask.__table__,
             Company.name.label("company"),
+            Company.time_zone,
             Server.name.label("server"),
             User.name.label("user"),
             SmtpAccount.name.label("smtp"),
@@ -97,9 +98,11 @@ def _listing() -> Select[Any]:
 def _line(
     connection: Connection, row: Row[Any], window: timedelta, longest: timedelta
 ) -> dict[str, Any]:
+    waiting = figures.backlog(connection, [row.id])
     return {
         "name": row.name,
         "company": row.company,
+        "time_zone": row.time_zone,
         "state": "active" if row.active else "paused",
         "server": row.server,
         "user": row.user,
@@ -107,7 +110,8 @@ def _line(
         "plan": plan_text(row.plan_days, row.plan_from, row.plan_until),
         "cadence": row.cadence,
         "sent_last_hour": figures.sent(connection, [row.id], window, longest),
-        "backlog": str(figures.backlog(connection, [row.id])),
+        "backlog": waiting.least,
+        "backlog_is_more": waiting.more,
         "waits_for": row.waits_for,
         "next_run_at": row.next_run_at,
     }
