@@ -1,0 +1,203 @@
+"""`kadencia up`: the whole product on one machine, as a person starts and stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from tests.support.process_table import processes_about, wait_until
+from tests.support.services import service_directory
+from worker import db
+from worker.embedded.directory import read_endpoints
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+PATIENCE_SECONDS = 60
+"""A cold start on two busy cores."""
+
+
+class Installation:
+    """A data directory, and what `kadencia` says about it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "data"
+        self.log = directory / "up.log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "KADENCIA_DATA": str(self.data),
+            "KADENCIA_RECOVER_SECONDS": "1",  # canaries at once
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "worker", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    def up(self) -> None:
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "worker", "up", "--processes", "1"],
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(lambda: "Kadencia is running" in self.lines(), PATIENCE_SECONDS)
+
+    def send(self, one: signal.Signals) -> int:
+        """Signal it and wait for its end; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(one)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def lines(self) -> str:
+        assert self.process is not None
+        assert self.process.poll() is None or "Kadencia is running" in self.log.read_text(), (
+            self.log.read_text()
+        )
+        return self.log.read_text()
+
+    def processes(self) -> dict[int, str]:
+        """All that belongs to it: by what it works on, or by its environment."""
+        found = processes_about(self.data)
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if str(self.data).encode() in (entry / "environ").read_bytes():
+                    words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if words:  # else it is a zombie
+                        found[int(entry.name)] = words
+        return found
+
+    def pid_of(self, words: str) -> int | None:
+        assert self.process is not None
+        return next(
+            (
+                pid
+                for pid, line in self.processes().items()
+                if words in line and "launch.py" not in line and pid != self.process.pid
+            ),
+            None,
+        )
+
+    def doctor(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.command("doctor", "--json").stdout)
+        return found
+
+    def endpoint(self, name: str) -> str:
+        return (read_endpoints(self.data) or {})[name]
+
+    def execute(self, statement: str) -> list[object]:
+        engine = db.make_engine(self.endpoint("database_url"), name="tests")
+        try:
+            with engine.begin() as connection:
+                result = connection.execute(text(statement))
+                return list(result.scalars()) if result.returns_rows else []
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def installation() -> Iterator[Installation]:
+    with service_directory() as directory:
+        made = Installation(directory)
+        try:
+            made.up()
+            yield made
+        finally:
+            if made.process is not None and made.process.poll() is None:
+                made.process.kill()
+                made.process.wait()
+            wait_until(lambda: not made.processes(), PATIENCE_SECONDS)
+
+
+def test_all_of_it_starts_and_the_doctor_finds_nothing_wrong(installation):
+    wait_until(lambda: installation.doctor()["healthy"], PATIENCE_SECONDS)
+
+    found = installation.doctor()["findings"]
+    assert isinstance(found, list)
+    assert {one["level"] for one in found} == {"ok"}
+    assert {"database", "redis", "OAC server local", "canaries", "keys"} <= {
+        one["name"] for one in found
+    }
+
+
+def test_flower_lets_in_only_who_knows_the_password_and_changes_nothing(installation):
+    url = installation.endpoint("flower_url")
+    password = (installation.data / "flower.password").read_text().strip()
+
+    def answers() -> bool:
+        with suppress(requests.ConnectionError):
+            return requests.get(f"{url}/healthcheck", timeout=5).ok
+        return False
+
+    wait_until(answers, PATIENCE_SECONDS)
+    log_in = ("kadencia", password)
+    assert requests.get(f"{url}/workers", timeout=5).status_code == 401
+    assert requests.get(f"{url}/", auth=log_in, timeout=5).status_code == 200
+    stop = f"{url}/api/worker/shutdown/any"
+    assert requests.post(stop, auth=log_in, timeout=5).status_code == 403
+
+
+def test_no_password_is_on_a_command_line_or_in_the_log(installation):
+    passwords = [file.read_text().strip() for file in installation.data.glob("*.password")]
+    assert len(passwords) == 3
+
+    told = "\n".join([*installation.processes().values(), installation.lines()])
+    told += (installation.command("doctor")).stdout
+
+    assert [password for password in passwords if password in told] == []
+
+
+def test_a_second_one_on_the_same_data_is_refused(installation):
+    second = installation.command("up")
+
+    assert second.returncode == 1
+    assert f"is in use by process {installation.process.pid}; stop it first" in second.stderr
+    assert installation.process.poll() is None
+
+
+def test_a_process_that_is_killed_starts_again(installation):
+    first = installation.pid_of("worker beat")
+
+    os.kill(first, signal.SIGKILL)
+
+    wait_until(lambda: installation.pid_of("worker beat") not in (None, first), PATIENCE_SECONDS)
+    assert "beat ended, killed by SIGKILL; again in" in installation.lines()
+
+
+def test_sigterm_ends_all_in_order_and_the_data_survive(installation):
+    installation.execute(
+        "INSERT INTO company (name, domain) VALUES ('Skúšobná firma', 'firma.example')"
+    )
+
+    assert installation.send(signal.SIGTERM) == 0
+    assert not installation.processes()
+    assert read_endpoints(installation.data) is None
+
+    installation.up()
+    assert installation.execute("SELECT name FROM company") == ["Skúšobná firma"]
+
+
+def test_kill_9_leaves_no_orphan_and_no_lock(installation):
+    installation.send(signal.SIGKILL)
+
+    wait_until(lambda: not installation.processes(), PATIENCE_SECONDS)
+    saved = installation.command("backup", str(installation.data.parent / "saved.tar"))
+    assert saved.returncode == 0, saved.stderr
+    assert not installation.processes()
