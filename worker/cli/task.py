@@ -105,7 +105,7 @@ def change(
     values |= {"envelope_sender": None} if values.get("envelope_sender") == "" else {}
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        task = register.find_task(connection, owner, name)
+        task = register.find_task(connection, owner, name, lock=True)
         changed = register.set_task(connection, task, owner, values)
     say(f"changed: {', '.join(changed).replace('_', ' ') or 'nothing'}")
 
@@ -152,7 +152,9 @@ def pause(name: NameArgument, company: CompanyOption = None) -> None:
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        done = register.pause_task(connection, register.find_task(connection, owner, name))
+        done = register.pause_task(
+            connection, register.find_task(connection, owner, name, lock=True)
+        )
     say(f"automatic task {name} {'is paused now' if done else 'was paused already'}")
 
 
@@ -164,7 +166,7 @@ def resume(name: NameArgument, company: CompanyOption = None) -> None:
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        task = register.find_task(connection, owner, name)
+        task = register.find_task(connection, owner, name, lock=True)
         done = register.resume_task(connection, task, owner)
         obstacles = _obstacles(connection, task, owner)
     say(f"automatic task {name} {'is active now' if done else 'was active already'}")
@@ -179,7 +181,7 @@ def run(name: NameArgument, company: CompanyOption = None) -> None:
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        task = register.find_task(connection, owner, name)
+        task = register.find_task(connection, owner, name, lock=True)
         register.run_now(connection, task)
         obstacles = _obstacles(connection, task, owner)
     say(f"automatic task {name} is called for")

@@ -111,13 +111,21 @@ def run_now(connection: Connection, task: Row[Any]) -> None:
     waking.wake(connection, id=task.id)
 
 
-def find_task(connection: Connection, company: Row[Any], name: str) -> Row[Any]:
-    """The row of a company's task, locked.
+def find_task(
+    connection: Connection, company: Row[Any], name: str, *, lock: bool = False
+) -> Row[Any]:
+    """The row of a company's task.
+
+    Args:
+        connection: the caller's transaction.
+        company: the row of its company.
+        name: unique there.
+        lock: for a change that follows at once; it holds up the task's sweeps.
 
     Raises:
         RegisterError: there is none of that name.
     """
-    return find(connection, AutomaticTask, name, company.id, lock=True)
+    return find(connection, AutomaticTask, name, company.id, lock=lock)
 
 
 def _columns(
