@@ -83,10 +83,13 @@ class PlantedClock:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A hand-over under one budget: when it was granted, answered, and the limit at its grant."""
+    """A hand-over under one budget: its answer's time, and the limit at its grant.
+
+    `granted` grows from grant to grant.
+    """
 
     at_us: int
-    granted_us: int
+    granted: int
     cost: int
     limit: int
 
@@ -97,7 +100,7 @@ def excess(dots: Iterable[Dot], window_us: int) -> int:
     worst = -(10**9)
     for end, last in enumerate(ordered):
         inside = [d for d in ordered[: end + 1] if d.at_us > last.at_us - window_us]
-        limit = max(inside, key=lambda dot: dot.granted_us).limit
+        limit = max(inside, key=lambda dot: dot.granted).limit
         worst = max(worst, sum(dot.cost for dot in inside) - limit)
     return worst
 
@@ -168,7 +171,7 @@ class Model:
             confirmed = dice.randint(answered, now + longest)
             heapq.heappush(events, (confirmed, next(iter(numbers)), asked))
         for budget in asked.budgets:  # else it crashed after its dot, and nobody confirms
-            dot = Dot(answered, now, budget.cost, budget.limit)
+            dot = Dot(answered, self.granted, budget.cost, budget.limit)
             self.dots.setdefault(budget.name, []).append(dot)
 
     def worst(self) -> int:
