@@ -16,7 +16,7 @@ import requests
 from sqlalchemy import text
 
 from tests.support.process_table import processes_about, wait_until
-from tests.support.services import service_directory
+from tests.support.services import Services, service_directory
 from worker import db
 from worker.embedded.directory import read_endpoints
 
@@ -50,15 +50,26 @@ class Installation:
             timeout=PATIENCE_SECONDS,
         )
 
-    def up(self) -> None:
+    def up(self, *words: str, **variables: str) -> None:
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "worker", "up", "--processes", "1"],
-                env=self.environment,
+                [sys.executable, "-P", "-m", "worker", "up", "--processes", "1", *words],
+                env=self.environment | variables,
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(lambda: "Kadencia is running" in self.lines(), PATIENCE_SECONDS)
+        wait_until(self.runs, PATIENCE_SECONDS)
+
+    def runs(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        return read_endpoints(self.data) is not None
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        wait_until(lambda: not self.processes(), PATIENCE_SECONDS)
 
     def send(self, one: signal.Signals) -> int:
         """Signal it and wait for its end; its exit code."""
@@ -67,10 +78,6 @@ class Installation:
         return self.process.wait(PATIENCE_SECONDS)
 
     def lines(self) -> str:
-        assert self.process is not None
-        assert self.process.poll() is None or "Kadencia is running" in self.log.read_text(), (
-            self.log.read_text()
-        )
         return self.log.read_text()
 
     def processes(self) -> dict[int, str]:
@@ -120,10 +127,7 @@ def installation() -> Iterator[Installation]:
             made.up()
             yield made
         finally:
-            if made.process is not None and made.process.poll() is None:
-                made.process.kill()
-                made.process.wait()
-            wait_until(lambda: not made.processes(), PATIENCE_SECONDS)
+            made.end()
 
 
 def test_all_of_it_starts_and_the_doctor_finds_nothing_wrong(installation):
@@ -177,6 +181,7 @@ def test_a_process_that_is_killed_starts_again(installation):
 
     os.kill(first, signal.SIGKILL)
 
+    assert "Kadencia is running" in installation.lines()
     wait_until(lambda: installation.pid_of("worker beat") not in (None, first), PATIENCE_SECONDS)
     assert "beat ended, killed by SIGKILL; again in" in installation.lines()
 
@@ -201,3 +206,26 @@ def test_kill_9_leaves_no_orphan_and_no_lock(installation):
     saved = installation.command("backup", str(installation.data.parent / "saved.tar"))
     assert saved.returncode == 0, saved.stderr
     assert not installation.processes()
+
+
+def test_with_servers_of_ones_own_only_the_product_is_started(services: Services):
+    with service_directory() as directory:
+        installation = Installation(directory)
+        url = services.empty_database()
+        try:
+            installation.up(
+                *("--no-flower", "--log-format", "json"),
+                DATABASE_URL=url,
+                REDIS_URL=services.valkey_url(15),
+            )
+            assert installation.endpoint("database_url") == url
+            assert not (installation.data / "postgres").exists()
+            assert not (installation.data / "valkey").exists()
+
+            assert installation.send(signal.SIGTERM) == 0
+            lines = [json.loads(line) for line in installation.lines().splitlines()]
+            assert {line["process"] for line in lines} == {"kadencia", "beat", "worker"}
+            assert {"process": "kadencia", "event": "running", "flower": None} in lines
+        finally:
+            installation.end()
+            services.drop_database(url)

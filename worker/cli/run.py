@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -49,9 +50,12 @@ def up(
     options = Options(server, processes, flower, log_format or settings.log_format)
 
     def tell(addresses: Addresses) -> None:
-        if options.log_format == "text":
+        if options.log_format == "json":
+            line = {"process": "kadencia", "event": "running", "flower": addresses.flower_url}
+            sys.stdout.write(json.dumps(line) + "\n")
+        else:
             sys.stdout.write(_summary(data, addresses))
-            sys.stdout.flush()
+        sys.stdout.flush()
 
     code = whole.up(settings, data, os.environ, options, out=sys.stdout, tell=tell)
     raise typer.Exit(code)
