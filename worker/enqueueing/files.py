@@ -21,7 +21,7 @@ HEADER_CHARACTERS_MAX = 1_000_000  # chosen: no header is longer
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recipient of the file: the line that it starts on, its cells, and its values by column."""
+    """One recipient of the file: the line it starts on, its cells, and its values by column."""
 
     line: int
     cells: list[str] = field(repr=False)

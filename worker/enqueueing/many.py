@@ -221,8 +221,9 @@ def _known(
 
 def _conflict(item: Item, known: dict[str, tuple[int, bytes | None]]) -> BadRow | None:
     message_id, before = known.get(item.key, (0, item.digest))
+    column = ", column key" if item.row.values.get("key") else ""
     try:
-        refuse_conflict(before, item.digest, message_id, f"line {item.row.line}, its key")
+        refuse_conflict(before, item.digest, message_id, f"line {item.row.line}{column}")
     except KeyConflict as error:
         return BadRow(item.row.line, item.row.cells, error)
     return None
