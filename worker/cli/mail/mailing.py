@@ -80,7 +80,7 @@ def _report(tally: Tally, rejects: Rejects, as_json: bool) -> None:
             {"enqueued": tally.enqueued, "earlier": tally.earlier, "rejected": tally.rejected}
         )
     else:
-        say(f"{tally.enqueued} messages are enqueued")
+        say(f"enqueued: {tally.enqueued}")
     if tally.earlier:
         warn(
             f"{tally.earlier} rows were enqueued by an earlier run; "
