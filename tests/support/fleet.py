@@ -32,6 +32,12 @@ QUICK = {
 """The product's times, shortened: the same code."""
 
 
+ANSWERING = text("""
+    SELECT count(*) FROM process
+    WHERE control_answered_at IS NOT NULL AND send_answered_at IS NOT NULL
+""")
+
+
 class Fleet:
     """Processes of a fleet; all are ended with the context.
 
@@ -82,12 +88,12 @@ class Fleet:
     def worker(
         self, server: str = "main", processes: int = 2, **environment: str
     ) -> subprocess.Popen[bytes]:
-        """Start a worker and wait until its server is known to be alive."""
-        before = self._alive()
+        """Start a worker and wait until it answers canaries; needs a beat."""
+        before = self._answering()
         process = self.start(
             "worker", "--server", server, "--processes", str(processes), **environment
         )
-        wait_until(lambda: self._alive() > before, 20)
+        wait_until(lambda: self._answering() > before, 30)
         return process
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -123,7 +129,7 @@ class Fleet:
         wait_until(lambda: not {"ready", "released", "sending"} & set(self.states()), seconds)
         return self.states()
 
-    def _alive(self) -> int:
+    def _answering(self) -> int:
         with self.engine.connect() as connection:
-            found: int = connection.execute(text("SELECT count(*) FROM process")).scalar_one()
+            found: int = connection.execute(ANSWERING).scalar_one()
             return found

@@ -134,9 +134,7 @@ class Delivery:
         try:
             addressed = address(claim, self._body_of(claim))
         except ContentError as error:
-            why = str(error)
-            self._persist(lambda c: settling.fail(c, claim.message_id, claim.attempt, why))
-            log.warning("cannot be composed", message=message_id, why=why)
+            self._fail(claim, str(error))
             return
         asking = self._asking(claim)
         obstacle = self._permit(asking)
@@ -152,9 +150,15 @@ class Delivery:
             return
         answered_at = time.monotonic()
         reach(CrashPoint.ANSWERED)
-        self._settle(claim, addressed, reply, answered_at)
-        reach(CrashPoint.SETTLED)
-        self._count(asking, reply)
+        if reply.spent:
+            self._settle(claim, addressed, reply, answered_at)
+            reach(CrashPoint.SETTLED)
+            self._confirm(asking, reply)
+        elif reply.outcome is Outcome.REJECTED:
+            self._fail(claim, reply.text)
+            self._refund(asking)
+        else:
+            self._undo(claim, asking, reply.text)
         self._heed(account, reply)
 
     def _claim(self, message_id: int, token: UUID) -> Claim | None:
@@ -219,11 +223,19 @@ class Delivery:
     def _undo(self, claim: Claim, asking: Asking, why: str) -> None:
         """Nothing was handed over and MAIL was not sent: as if it had not been claimed."""
         self._persist(lambda c: settling.undo(c, claim.message_id, claim.attempt, why))
+        self._refund(asking)
+        log.info("given back", message=claim.message_id, why=why)
+
+    def _fail(self, claim: Claim, why: str) -> None:
+        """The message can never be sent like this, and nobody was asked to take it."""
+        self._persist(lambda c: settling.fail(c, claim.message_id, claim.attempt, why))
+        log.warning("cannot be sent", message=claim.message_id, why=why)
+
+    def _refund(self, asking: Asking) -> None:
         try:
             self._throttle.refund(asking.permit, asking.budgets)
         except ThrottleUnavailable:
-            log.warning("permit not refunded", message=claim.message_id)
-        log.info("given back", message=claim.message_id, why=why)
+            log.warning("permit not refunded", permit=str(asking.permit))
 
     def _settle(self, claim: Claim, addressed: Addressed, reply: Reply, answered_at: float) -> None:
         answer = _answer(addressed, reply)
@@ -243,12 +255,10 @@ class Delivery:
             code=reply.code,
         )
 
-    def _count(self, asking: Asking, reply: Reply) -> None:
-        """Let the permit age from now on; give it back if it was not used at all."""
+    def _confirm(self, asking: Asking, reply: Reply) -> None:
+        """Let the permit age from now on; one without an answer keeps its late time."""
         try:
-            if not reply.spent:
-                self._throttle.refund(asking.permit, asking.budgets)
-            elif reply.outcome is not Outcome.UNKNOWN:
+            if reply.outcome is not Outcome.UNKNOWN:
                 self._throttle.confirm(asking.permit, asking.budgets)
         except ThrottleUnavailable:
             log.warning("permit not confirmed", permit=str(asking.permit))
@@ -297,7 +307,7 @@ def _answer(addressed: Addressed, reply: Reply) -> Answer:
     return Answer(
         outcome=reply.outcome,
         recipients=recipients,
-        charged=reply.spent and not slowed,
+        charged=not slowed,
         phase=reply.phase.value,
         code=reply.code,
         enhanced=reply.enhanced,
