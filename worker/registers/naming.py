@@ -101,7 +101,9 @@ def refuse_taken(
     """
     query = _of(table, company_id).where(table.__table__.c.name == name)
     if connection.execute(query).one_or_none() is not None:
-        raise RegisterError(f"there is a {WORDS[table][0]} {shown(name)} already", "choose another")
+        raise RegisterError(
+            f"the {WORDS[table][0]} {shown(name)} exists already", "choose another name"
+        )
 
 
 def unknown(

@@ -225,4 +225,7 @@ def establishments_of(connection: Connection, task_id: int) -> dict[int, str]:
 def _set_active(connection: Connection, task: Row[Any], active: bool) -> bool:
     action = "resume" if active else "pause"
     values = {"active": active}
-    return bool(audit.change(connection, AutomaticTask, "task", task.id, values, action=action))
+    changed = audit.change(connection, AutomaticTask, "task", task.id, values, action=action)
+    if changed:
+        waking.wake(connection, id=task.id)
+    return bool(changed)
