@@ -51,7 +51,7 @@ class CommandLine:
             redirect_stderr(err),
         ):
             try:
-                code = cli.run(arguments)
+                code = cli.execute(arguments)
             finally:
                 self._forget()
         return Ended(code, out.getvalue(), err.getvalue())

@@ -32,7 +32,7 @@ def printed(show, *arguments):
 def ended(*arguments):
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = cli.run(arguments)
+        code = cli.execute(arguments)
     return code, out.getvalue(), err.getvalue()
 
 

@@ -70,10 +70,10 @@ _register()
 
 def main() -> None:
     """Run the command line; every error ends in one line on standard error and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(execute(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def execute(arguments: Sequence[str]) -> int:
     """Run one command in this process; returns its exit code."""
     try:
         code = app(list(arguments), standalone_mode=False, prog_name="kadencia")
