@@ -76,11 +76,6 @@ class MailingFile:
         """Every row that is not blank, from the start."""
         return self._objects() if self._is_json else self._cells()
 
-    def stamp(self) -> tuple[int, int]:
-        """Size and time of the last change, to tell whether it is still the same."""
-        found = self.path.stat()
-        return found.st_size, found.st_mtime_ns
-
     @cached_property
     def _delimiter(self) -> str:
         """The sign that parts the cells of the header row; Excel in Slovak writes semicolons."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
@@ -20,12 +20,22 @@ from worker.enqueueing.files import BadRow, MailingFile, Row
 from worker.enqueueing.occurrences import Occurrences
 from worker.enqueueing.one import KeyConflict, Place, place, refuse_conflict
 from worker.enqueueing.sheet import Item, Sheet
+from worker.enqueueing.spool import Spool
 from worker.outbox import inbox
 
 BATCH = 1_000  # chosen: a transaction of some 100 ms
 BAD_ROWS_NAMED = 20  # chosen: what fits a screen
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: how many are new, how many stood there, which ones conflict."""
+
+    new: int
+    earlier: int
+    conflicts: list[BadRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,15 @@ class Tally:
         """Rows that are dealt with."""
         return self.enqueued + self.earlier + self.rejected
 
+    def plus(self, done: Stored, bad: int) -> Tally:
+        """This and one more batch."""
+        return Tally(
+            self.checked,
+            self.enqueued + done.new,
+            self.earlier + done.earlier,
+            self.rejected + bad + len(done.conflicts),
+        )
+
 
 class BadRows(ContentError):
     """A file has rows that cannot be enqueued, so that none of it was.
@@ -66,6 +85,7 @@ class BadRows(ContentError):
         self.errors = errors
 
 
+Batch = tuple[list[Item], list[BadRow]]
 Progress = Callable[[Tally], None]
 Reject = Callable[[BadRow], None]
 
@@ -86,12 +106,12 @@ def enqueue_many(
 
     Args:
         engine: on the outbox.
-        source: the file; read once, or twice without `reject`.
+        source: the file.
         mailing: what all messages have in common. Subject, text and HTML are templates; its
             idempotency key is the mailing's, made of its content where none is given.
         settings: with the limit on size.
-        reject: is given each bad row, and the others are enqueued; without it a first pass
-            over the file refuses all if any is bad.
+        reject: is given each bad row, and the others are enqueued; without it all rows are
+            checked before the first is stored, and if any is bad none is.
         progress: told after each batch.
 
     Raises:
@@ -102,47 +122,40 @@ def enqueue_many(
     with engine.begin() as connection:
         where = place(connection, mailing.company_id, mailing.establishment_id, mailing.task_id)
         times = span(mailing.not_before, mailing.expires_at, where.now)
-    checked = 0 if reject else _refuse_bad(engine, source, sheet, progress)
-    tally = Tally(checked=checked)
-    # What the first pass has filled and checked need not be filled again.
-    for items, bad in _ahead(_batches(source, sheet, fill_body=reject is not None)):
-        stored, earlier, conflicts = _store(engine, sheet, where, times, items)
-        for one in (*bad, *conflicts):
-            if reject is None:  # the file, or what is stored, changed since the first pass
-                raise one.error
-            reject(one)
-        tally = replace(
-            tally,
-            enqueued=tally.enqueued + stored,
-            earlier=tally.earlier + earlier,
-            rejected=tally.rejected + len(bad) + len(conflicts),
-        )
-        progress(tally)
+    batches = _batches(source, sheet)
+    with Spool() as spool:
+        tally = Tally()
+        if reject is None:
+            tally = Tally(checked=_check_all(engine, batches, sheet, spool, progress))
+            batches = ((items, []) for items in spool.batches())
+        for items, bad in _ahead(batches):
+            done = _store(engine, sheet, where, times, items)
+            for one in (*bad, *done.conflicts):
+                if reject is None:  # somebody used its key since the first pass
+                    raise one.error
+                reject(one)
+            tally = tally.plus(done, len(bad))
+            progress(tally)
     return tally
 
 
-def _refuse_bad(engine: Engine, source: MailingFile, sheet: Sheet, progress: Progress) -> int:
-    """Go through all rows and store nothing; returns how many there are."""
+def _check_all(
+    engine: Engine, batches: Iterator[Batch], sheet: Sheet, spool: Spool, progress: Progress
+) -> int:
+    """Go through all rows and keep the checked ones in the spool; returns how many there are."""
     count, bad_rows, errors = 0, 0, list[str]()
-    before = source.stamp()
-    for items, bad in _ahead(_batches(source, sheet, fill_body=True)):
+    for items, bad in _ahead(batches):
         with engine.connect() as connection:
             known = _known(connection, sheet, items)
         bad += [one for item in items if (one := _conflict(item, known))]
         bad_rows += len(bad)
         errors += [str(one.error) for one in bad[: BAD_ROWS_NAMED - len(errors)]]
+        spool.add(items)
         count += len(items)
         progress(Tally(checked=count))
     if bad_rows:
         raise BadRows(bad_rows, tuple(errors))
-    if source.stamp() != before:
-        raise ContentError(
-            "changed while it was checked; nothing was enqueued", source.path.name, "run it again"
-        )
     return count
-
-
-Batch = tuple[list[Item], list[BadRow]]
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -154,31 +167,31 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _batches(source: MailingFile, sheet: Sheet, *, fill_body: bool) -> Iterator[Batch]:
+def _batches(source: MailingFile, sheet: Sheet) -> Iterator[Batch]:
     with Occurrences() as seen:
         for rows in _batched(source.rows(), BATCH):
-            made = [_item(sheet, row, seen, fill_body) for row in rows]
+            made = [_item(sheet, row, seen) for row in rows]
             yield (
                 [one for one in made if isinstance(one, Item)],
                 [one for one in made if isinstance(one, BadRow)],
             )
 
 
-def _item(sheet: Sheet, row: Row | BadRow, seen: Occurrences, fill_body: bool) -> Item | BadRow:
+def _item(sheet: Sheet, row: Row | BadRow, seen: Occurrences) -> Item | BadRow:
     if isinstance(row, BadRow):
         return row
     try:
-        return sheet.item(row, seen, fill_body=fill_body)
+        return sheet.item(row, seen)
     except ContentError as error:
         return BadRow(row.line, row.cells, error)
 
 
 def _store(
     engine: Engine, sheet: Sheet, where: Place, times: tuple[datetime, datetime], items: list[Item]
-) -> tuple[int, int, list[BadRow]]:
-    """Store a batch: how many are new, how many stood there, and those that conflict."""
+) -> Stored:
+    """Store a batch in a transaction of its own."""
     if not items:
-        return 0, 0, []
+        return Stored(0, 0, [])
     mailing = sheet.mailing
     with engine.begin() as connection:
         shared = inbox.Shared(
@@ -199,7 +212,7 @@ def _store(
             conflicts = [one for item in items if (one := _conflict(item, known))]
         if stored:
             inbox.notify(connection, where.lane_id, mailing.priority)
-    return stored, len(items) - stored - len(conflicts), conflicts
+    return Stored(stored, len(items) - stored - len(conflicts), conflicts)
 
 
 def _message(item: Item, where: Place) -> inbox.NewMessage:
@@ -221,11 +234,11 @@ def _known(
 
 def _conflict(item: Item, known: dict[str, tuple[int, bytes | None]]) -> BadRow | None:
     message_id, before = known.get(item.key, (0, item.digest))
-    column = ", column key" if item.row.values.get("key") else ""
+    column = ", column key" if item.keyed else ""
     try:
-        refuse_conflict(before, item.digest, message_id, f"line {item.row.line}{column}")
+        refuse_conflict(before, item.digest, message_id, f"line {item.line}{column}")
     except KeyConflict as error:
-        return BadRow(item.row.line, item.row.cells, error)
+        return BadRow(item.line, item.cells, error)
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.states import RecipientKind
 from settings import Settings
-from worker.compose import check_template, render, template_fields
+from worker.compose import check_template, estimate_size, render, template_fields
 from worker.core.addresses import Address, AddressError, parse_address
 from worker.core.content import ContentError, check_text, shown
 from worker.core.headers import check_list_unsubscribe, check_own_headers, check_subject
@@ -27,14 +27,18 @@ from worker.enqueueing.files import ADDRESS_COLUMNS, Row
 from worker.enqueueing.occurrences import Occurrences
 from worker.outbox.inbox import NewRecipient
 
+SHORT_CHARACTERS = 20_000  # chosen: longer than most bodies, which then need not be measured
+WIDEST = "\U0001f600"  # no character takes more octets
 ROW_KEY_OCTETS = 16  # chosen: no two rows of any list have the same by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row that may be enqueued."""
+    """One row that may be enqueued; `keyed` if it brought a key of its own."""
 
-    row: Row
+    line: int
+    cells: list[str]
+    keyed: bool
     recipient: NewRecipient
     subject: str
     fields: Mapping[str, Any] | None
@@ -80,17 +84,18 @@ class Sheet:
         self._hash = sha256(digest_of(common))
         self.key = mailing.idempotency_key or digest_of(common).hex()[: 2 * ROW_KEY_OCTETS]
         self._fields = {w: template_fields(source) for w, source in self._sources.items()}
+        filler = WIDEST * SHORT_CHARACTERS
+        self._short_fits = self._size_of(dict.fromkeys(self._sources, filler)) <= self._most_octets
         self._constant = {
             where: self._render(where, {}) for where in self._sources if not self._fields[where]
         }
 
-    def item(self, row: Row, seen: Occurrences, *, fill_body: bool = True) -> Item:
+    def item(self, row: Row, seen: Occurrences) -> Item:
         """Check a row and fill the templates with it.
 
         Args:
             row: as it was read.
             seen: the rows before it, from the first on.
-            fill_body: whether the body is filled too, to see that it can be.
 
         Raises:
             ContentError: naming line and column.
@@ -99,17 +104,27 @@ class Sheet:
         key = _row_key(row, seen)
         try:
             subject = check_subject(self._fill("Subject", row))
-            if fill_body:
-                self._check_body(row)
+            self._check_body(row)
         except ContentError as error:
             raise type(error)(error.what, f"line {row.line}, {error.where}", error.mend) from None
         fields = {name: row.values[name] for name in self.used} or None
         own = self._hash.copy()
         own.update(canonical([address.address, address.name, subject, fields]))
-        return Item(row, address, subject, fields, f"{self.key}:{key}", own.digest())
+        return Item(
+            row.line,
+            row.cells,
+            bool(row.values.get("key")),
+            address,
+            subject,
+            fields,
+            f"{self.key}:{key}",
+            own.digest(),
+        )
 
     def _check_body(self, row: Row) -> None:
         filled = {where: self._fill(where, row) for where in self._sources if where != "Subject"}
+        if self._short_fits and max(map(len, filled.values())) <= SHORT_CHARACTERS:
+            return
         check_size(
             filled.get("text"),
             filled.get("HTML"),
@@ -117,6 +132,12 @@ class Sheet:
             1 + len(self.reply_to),
             self._most_octets,
         )
+
+    def _size_of(self, filled: Mapping[str, str]) -> int:
+        """At most so many octets, once it is composed."""
+        sizes = [len(one.content) for one in self.mailing.attachments]
+        addresses = 1 + len(self.reply_to)
+        return estimate_size(filled.get("text"), filled.get("HTML"), sizes, addresses)
 
     def _address(self, row: Row) -> NewRecipient:
         column = next((one for one in ADDRESS_COLUMNS if one in row.values), ADDRESS_COLUMNS[0])
