@@ -38,7 +38,7 @@ def kadencia(database_url, redis_url, tmp_path, monkeypatch, capfd):
 
     def run(*words):
         capfd.readouterr()
-        code = cli.run([str(word) for word in words])
+        code = cli.execute([str(word) for word in words])
         return code, *capfd.readouterr()
 
     context.settings.cache_clear()
