@@ -182,6 +182,7 @@ def test_times_are_shown_in_the_zone_of_the_company(made):
 def test_sending_is_stopped_started_and_redirected(made):
     made.done("stop-all", "--why", "skúška")
     assert made.done("safety", "show", "--json").json["stopped_why"] == "skúška"
+    assert " CE" in made.done("safety", "show").out  # CET or CEST
     assert "sending is stopped" in made.done("task", "show", NAME).err
     assert made.done("start-all").out == "sending goes on\n"
 

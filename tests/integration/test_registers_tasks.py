@@ -104,6 +104,7 @@ WRONG = [
     pytest.param({"retry_longest": 10.0}, "are impossible", id="the longest below the first"),
     pytest.param({"retry_longest": float("inf")}, "are impossible", id="for ever"),
     pytest.param({"unknown_policy": "guess"}, "hold .* or resend", id="an unheard-of policy"),
+    pytest.param({"by": "Jana"}, "and no ceiling", id="an administrator for nothing"),
     pytest.param({"cadence_ceiling": 5000}, "only an administrator", id="a ceiling by nobody"),
     pytest.param(
         {"cadence_ceiling": 5000, "by": "Peter"}, "no administrator", id="a ceiling by anybody"

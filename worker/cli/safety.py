@@ -9,6 +9,7 @@ import typer
 from worker.cli import context
 from worker.cli.output import JsonOption, say, show_one
 from worker.registers import safety as register
+from worker.registers.companies import common_zone
 
 app = typer.Typer(
     no_args_is_help=True, help="Redirect all mail, or let only listed recipients through."
@@ -23,7 +24,8 @@ def show(as_json: JsonOption = False) -> None:
     """
     with context.transaction() as connection:
         state = register.installation(connection)
-    show_one({"mode": _mode(state), **state}, as_json)
+        zone = common_zone(connection)
+    show_one({"mode": _mode(state), **state}, as_json, zone)
 
 
 @app.command("redirect")

@@ -216,7 +216,9 @@ def _check_text(name: str, value: str | None) -> None:
         return
     refuse_unsafe(value, name.replace("_", " "))
     if not value.strip() or (name != "ca_file" and name != "username" and " " in value):
-        raise RegisterError(f"{name.replace('_', ' ')} is {shown(value)}", "give a name")
+        raise RegisterError(
+            f"{name.replace('_', ' ')} is {shown(value)}", "write it in full and without blanks"
+        )
 
 
 def _check_place(new: Mapping[str, Any], account: Row[Any] | None) -> None:

@@ -62,6 +62,12 @@ def companies(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in found]
 
 
+def common_zone(connection: Connection) -> ZoneInfo:
+    """The zone for what concerns all companies: theirs if they share one, else UTC."""
+    zones = list(connection.execute(select(Company.time_zone).distinct().limit(2)).scalars())
+    return ZoneInfo(zones[0] if len(zones) == 1 else "UTC")
+
+
 def add_establishment(connection: Connection, company: Row[Any], name: str) -> int:
     """Make an establishment; returns its id.
 

@@ -139,7 +139,7 @@ def _columns(
         columns["user_id"] = system_user(connection, company.id, values["user"]).id
     if "smtp" in values:
         columns["smtp_account_id"] = _account(connection, company, values["smtp"]).id
-    if "cadence_ceiling" in columns:
+    if "cadence_ceiling" in columns or values.get("by") is not None:
         _check_by(connection, company, values)
     return columns
 
@@ -155,6 +155,10 @@ def _account(connection: Connection, company: Row[Any], name: str) -> Row[Any]:
 
 
 def _check_by(connection: Connection, company: Row[Any], values: Mapping[str, Any]) -> None:
+    if "cadence_ceiling" not in values:
+        raise RegisterError(
+            "an administrator is named, and no ceiling", "add --ceiling N, or leave out --by"
+        )
     if values.get("by") is None:
         raise RegisterError(
             "only an administrator may set the ceiling of a cadence",
