@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -27,4 +28,14 @@ def _set_up_logging(**_: Any) -> None:
     logs.configure(bootstrap.read_settings(os.environ))
 
 
+def _say_nothing(**_: Any) -> None:
+    """Keep Celery's handler of SIGTERM from writing to standard output before it does its work.
+
+    When the supervisor has been killed nobody reads that pipe. The handler would then fail, and
+    the failure pass for one of the broker's connection: the worker would live on for ever.
+    """
+    sys.__stdout__ = None  # type: ignore[misc]  # what the handler writes to, if it is there
+
+
 signals.setup_logging.connect(_set_up_logging)
+signals.celeryd_init.connect(_say_nothing)

@@ -22,7 +22,7 @@ from worker.embedded.directory import read_endpoints
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 """A cold start on two busy cores."""
 
 
@@ -184,6 +184,17 @@ def test_a_process_that_is_killed_starts_again(installation):
     assert "Kadencia is running" in installation.lines()
     wait_until(lambda: installation.pid_of("worker beat") not in (None, first), PATIENCE_SECONDS)
     assert "beat ended, killed by SIGKILL; again in" in installation.lines()
+
+
+def test_what_a_killed_worker_leaves_behind_ends_and_another_takes_its_place(installation):
+    first = installation.pid_of("worker worker")
+    below = {installation.pid_of(f"-n {part}.local") for part in ("send", "control")}
+    assert None not in below
+
+    os.kill(first, signal.SIGKILL)
+
+    wait_until(lambda: not below & installation.processes().keys(), PATIENCE_SECONDS)
+    wait_until(lambda: installation.pid_of("-n send.local"), PATIENCE_SECONDS)
 
 
 def test_sigterm_ends_all_in_order_and_the_data_survive(installation):

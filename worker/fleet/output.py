@@ -22,13 +22,17 @@ def format_line(process: str, line: str, log_format: LogFormat) -> str:
     '{"process": "beat", "line": "hello"}'
     >>> format_line("beat", '{"event": "tick"}', "json")
     '{"event": "tick", "process": "beat"}'
+    >>> format_line("worker", '{"event": "tick", "process": "send"}', "json")
+    '{"event": "tick", "process": "worker/send"}'
     """
     if log_format == "text":
         return f"{process} | {line}"
     with suppress(ValueError):
         entry = json.loads(line)
         if isinstance(entry, dict):
-            return json.dumps({**entry, "process": process}, ensure_ascii=False)
+            inner = entry.get("process")  # of a supervisor below this one
+            name = f"{process}/{inner}" if inner else process
+            return json.dumps({**entry, "process": name}, ensure_ascii=False)
     return json.dumps({"process": process, "line": line}, ensure_ascii=False)
 
 
