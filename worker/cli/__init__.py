@@ -42,6 +42,7 @@ def _kadencia(
 def _register() -> None:
     """Every command, in the order of `kadencia --help`: its name, its place, its line of help."""
     LazyGroup.later = (
+        Later("demo", "demo:demo", "See 60 e-mails go out on this machine, with their evidence."),
         Later("up", "run:up", "Run the whole product on this machine."),
         Later("worker", "worker:worker", "Sweep and send for an OAC server."),
         Later("beat", "worker:beat", "Enqueue the sweeps that are due."),
@@ -49,6 +50,8 @@ def _register() -> None:
         Later("backup", "run:backup", "Write the database and its keys into one file."),
         Later("restore", "run:restore", "Bring a backup back; nothing is sent until reviewed."),
         Later("doctor", "doctor:doctor", "Check everything, and say how to mend what fails."),
+        Later("status", "status:status", "See what goes on: tasks, backlog, rate."),
+        Later("audit", "audit:app", "What the evidence proves: the worst window of each limit."),
         Later("init", "first:init", "Set up company, user, account and automatic task in one go."),
         Later("stop-all", "safety:stop_all", "Stop all sending, at once."),
         Later("start-all", "safety:start_all", "Let sending go on."),
@@ -62,6 +65,7 @@ def _register() -> None:
         Later("user", "user:app", "Users: standard ones, and system ones that run tasks."),
         Later("suppression", "suppression:app", "Addresses that must not be written to."),
         Later("keys", "keys:app", "Keys of the stored credentials."),
+        Later("smtp-sink", "sink:smtp_sink", "An SMTP server to try things out with.", raw=True),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+RAW = {"ignore_unknown_options": True, "allow_extra_args": True}
+
 
 class Later(TyperCommand):
     """Stands for a command by its line of help.
@@ -16,10 +18,12 @@ class Later(TyperCommand):
         name: as it is typed.
         place: `module:attribute` within `worker.cli`; a `typer.Typer`, or a function.
         help_line: what `kadencia --help` says of it.
+        raw: it reads its own options, `--help` among them.
     """
 
-    def __init__(self, name: str, place: str, help_line: str) -> None:
+    def __init__(self, name: str, place: str, help_line: str, *, raw: bool = False) -> None:
         super().__init__(name, help=help_line)
+        self.raw = raw
         self.typed = name
         self.place = place
 
@@ -31,6 +35,8 @@ class Later(TyperCommand):
         shell.callback()(_nothing)  # else a single command would stand for the whole group
         if isinstance(found, typer.Typer):
             shell.add_typer(found, name=self.typed)
+        elif self.raw:
+            shell.command(self.typed, add_help_option=False, context_settings=RAW)(found)
         else:
             shell.command(self.typed)(found)
         group = typer.main.get_command(shell)

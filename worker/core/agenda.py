@@ -89,11 +89,11 @@ def wait_us(bound: Bound, limits: Limits, used: Used, released: int, quantum_us:
         quantum_us: a busy task is swept this often.
 
     Returns:
-        µs, never less than a fifth of the quantum, nor more than a window.
+        µs; never more than a window.
     """
     soonest_us = quantum_us // 5
     if bound is Bound.CONNECTION:
-        return max(soonest_us, min(CONNECTION_US, quantum_us))
+        return min(CONNECTION_US, quantum_us)
     if bound is Bound.PACE:
         slots = max(quantum_us // limits.pace.interval_us, 1)
         opens_us = slots_open_at(_tat_us(limits, used, released), slots, limits.pace)

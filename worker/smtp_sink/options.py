@@ -18,10 +18,10 @@ faults:
   Kinds: {", ".join(Kind)}.
 
 examples:
-  python -m worker.smtp_sink --port 2525 --directory mails
-  python -m worker.smtp_sink --directory mails --journal journal.jsonl \\
+  kadencia smtp-sink --port 2525 --directory mails
+  kadencia smtp-sink --directory mails --journal journal.jsonl \\
       --fault 'defer:*@later.example:2' --fault 'drop-after-dot:lost@*'
-  python -m worker.smtp_sink --tls starttls --cert server.pem --key server.key \\
+  kadencia smtp-sink --tls starttls --cert server.pem --key server.key \\
       --user sender --password-file password.txt
 """
 
@@ -87,7 +87,7 @@ def parse(argv: Sequence[str]) -> Options:
 def _parser() -> argparse.ArgumentParser:
     defaults = Manners()
     parser = argparse.ArgumentParser(
-        prog="python -m worker.smtp_sink",
+        prog="kadencia smtp-sink",
         description="An SMTP server that keeps every mail and sends none on.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
