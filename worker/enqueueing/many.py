@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -24,6 +26,7 @@ from worker.enqueueing.spool import Spool
 from worker.outbox import inbox
 
 BATCH = 1_000  # chosen: a transaction of some 100 ms
+CONNECTIONS = 2  # chosen: a second keeps PostgreSQL busy while the first batch commits
 BAD_ROWS_NAMED = 20  # chosen: what fits a screen
 
 T = TypeVar("T")
@@ -128,8 +131,8 @@ def enqueue_many(
         if reject is None:
             tally = Tally(checked=_check_all(engine, batches, sheet, spool, progress))
             batches = ((items, []) for items in spool.batches())
-        for items, bad in _ahead(batches):
-            done = _store(engine, sheet, where, times, items)
+        store = partial(_store, engine, sheet, where, times)
+        for done, bad in _side_by_side(store, _ahead(batches)):
             for one in (*bad, *done.conflicts):
                 if reject is None:  # somebody used its key since the first pass
                     raise one.error
@@ -165,6 +168,21 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
         while (batch := coming.result()) is not None:
             coming = pool.submit(next, batches, None)
             yield batch
+
+
+def _side_by_side(
+    store: Callable[[list[Item]], Stored], batches: Iterator[Batch]
+) -> Iterator[tuple[Stored, list[BadRow]]]:
+    """Store batches over several connections; what became of each, in their order."""
+    waiting: deque[tuple[Future[Stored], list[BadRow]]] = deque()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for items, bad in batches:
+            waiting.append((pool.submit(store, items), bad))
+            if len(waiting) > CONNECTIONS:
+                first, its_bad = waiting.popleft()
+                yield first.result(), its_bad
+        for one, its_bad in waiting:
+            yield one.result(), its_bad
 
 
 def _batches(source: MailingFile, sheet: Sheet) -> Iterator[Batch]:
