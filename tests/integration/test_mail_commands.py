@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from models.states import MOVES, MessageState
+from tests.support.permits import asking, open_throttle
 from tests.support.rows import make_attempt, make_message, make_task
 from worker import cli, db
 from worker.cli import context
@@ -306,6 +307,36 @@ def test_show_says_why_a_message_has_not_gone_yet(engine, task, kadencia):
 
     for words in ("it is paused", "main is silent", "1 message(s) go before it", "rebuilt"):
         assert words in output
+
+
+def test_show_says_which_budgets_are_full_and_from_when_there_is_room(
+    engine, task, kadencia, redis_url
+):
+    (whole,) = rows(engine, "SELECT generation FROM installation")
+    throttle = open_throttle(redis_url, generation=whole.generation)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE automatic_task SET cadence = 100 WHERE id = :id"), {"id": task.id}
+        )
+        connection.execute(
+            text("UPDATE smtp_account SET domain_hourly_limit = 100 WHERE id = :id"),
+            {"id": task.account_id},
+        )
+    asked = {
+        "task": task.id,
+        "account": task.account_id,
+        "domain_limit": 100,
+        "domains": {"firma.example": 100},
+        "generation": whole.generation,
+    }
+    one = message(engine, task)
+
+    assert throttle.acquire(asking(**asked)) is None
+    assert throttle.acquire(asking(**asked, limit=200)) is not None  # marks the domain as full
+    _, output, _ = kadencia("mail", "show", one)
+
+    assert "its cadence is used up, 100 of 100; there is room again from" in output
+    assert "the hourly limit of firma.example is used up; there is room again from" in output
 
 
 def test_show_says_so_when_redis_is_away(engine, task, kadencia, monkeypatch):
