@@ -73,7 +73,7 @@ def explain(facts: Facts) -> list[str]:
     """
     reasons = [*_of_installation(facts), *_of_message(facts)]
     if not facts.tasks:
-        reasons.append("no automatic task of its company takes it: make one, or let one take its establishment")
+        reasons.append("no automatic task of its company takes it: make one for its establishment")
     for task in facts.tasks:
         reasons += [f"task “{task.name}”: {why}" for why in _of_task(task, facts)]
     return reasons or ["nothing stands in its way: it goes with the next sweep"]
