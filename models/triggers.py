@@ -27,11 +27,13 @@ CREATE TRIGGER check_move BEFORE UPDATE OF state ON message FOR EACH ROW
     WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION check_message_move();
 """
 
-# A changed plan, cadence or server takes effect at once, whoever changed it.
+# A changed plan, cadence or server takes effect at once, whoever changed it. The sweep that is
+# under way becomes stale, or it would set the next time as the old plan says.
 WAKE_TASK = """
 CREATE OR REPLACE FUNCTION wake_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.next_run_at := clock_timestamp();
+    NEW.sweep_no := OLD.sweep_no + 1;
     PERFORM pg_notify('kadencia_task', NEW.id::text);
     RETURN NEW;
 END $$;

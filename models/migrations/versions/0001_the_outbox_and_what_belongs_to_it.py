@@ -653,7 +653,7 @@ def upgrade() -> None:
     op.execute("""
 CREATE OR REPLACE FUNCTION check_message_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>expired,ready>held,ready>released,ready>sent,ready>unknown,released>cancelled,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>unknown,sending>expired,sending>failed,sending>ready,sending>sent,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,undelivered>delivered,undelivered>ready,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>expired,held>ready', ','))) THEN
+    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>expired,ready>held,ready>released,ready>sent,ready>unknown,released>cancelled,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>unknown,sending>delivered,sending>expired,sending>failed,sending>ready,sending>sent,sending>undelivered,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,undelivered>delivered,undelivered>ready,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>expired,held>ready,held>sent', ','))) THEN
         RAISE EXCEPTION 'message %: no move from % to %', OLD.id, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
     END IF;
@@ -668,6 +668,7 @@ CREATE TRIGGER check_move BEFORE UPDATE OF state ON message FOR EACH ROW
 CREATE OR REPLACE FUNCTION wake_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.next_run_at := clock_timestamp();
+    NEW.sweep_no := OLD.sweep_no + 1;
     PERFORM pg_notify('kadencia_task', NEW.id::text);
     RETURN NEW;
 END $$;
