@@ -31,12 +31,15 @@ S = MessageState
 
 MOVES: dict[MessageState, frozenset[MessageState]] = {
     # ready → unknown: only after a restore from backup, when nobody knows what went meanwhile.
-    # ready, released → sent: the answer to an earlier attempt came after a resend was decided.
+    # ready, released, held → sent: an earlier attempt's answer came after a resend was decided.
+    # sending → delivered, undelivered: a retry for some, while receipts came from the others.
     S.READY: frozenset({S.RELEASED, S.SENT, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}),
     S.RELEASED: frozenset(
         {S.READY, S.SENDING, S.SENT, S.SUPPRESSED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}
     ),
-    S.SENDING: frozenset({S.READY, S.SENT, S.FAILED, S.EXPIRED, S.UNKNOWN}),
+    S.SENDING: frozenset(
+        {S.READY, S.SENT, S.DELIVERED, S.FAILED, S.UNDELIVERED, S.EXPIRED, S.UNKNOWN}
+    ),
     S.UNKNOWN: frozenset(
         {S.READY, S.SENT, S.FAILED, S.DELIVERED, S.UNDELIVERED, S.EXPIRED, S.CANCELLED}
     ),
@@ -48,7 +51,7 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     S.SUPPRESSED: frozenset({S.READY}),
     S.EXPIRED: frozenset({S.READY}),
     S.CANCELLED: frozenset({S.READY}),
-    S.HELD: frozenset({S.READY, S.CANCELLED, S.EXPIRED}),
+    S.HELD: frozenset({S.READY, S.SENT, S.CANCELLED, S.EXPIRED}),
 }
 
 ENDS = frozenset(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -15,39 +14,28 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine, Row
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from settings import Settings
 from worker import db
 from worker.core.content import ContentError
 from worker.core.outcomes import Outcome
-from worker.core.pace import pace_of
 from worker.crashpoints import CrashPoint, reach
 from worker.delivery.accounts import Accounts
-from worker.delivery.letters import Addressed, address
+from worker.delivery.letters import Addressed, address, answer_of
+from worker.delivery.patience import is_away, persist
+from worker.delivery.permits import Permits
 from worker.errors import TransportUnavailable
 from worker.outbox import bodies, breakers, claims, leases, settling
 from worker.outbox.bodies import StoredBody
 from worker.outbox.claims import Claim
-from worker.outbox.settling import Answer, RecipientAnswer
-from worker.throttle import (
-    Asking,
-    LogLost,
-    Throttle,
-    ThrottleUnavailable,
-    budgets_of,
-)
+from worker.throttle import Asking, Throttle
 from worker.transports import Reply
 from worker.transports.smtp import SmtpTransport
 from worker.vault import Vault, VaultError
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-ASKED_AGAIN = 3
-"""Chosen: how often a permit is asked for when Redis gives no answer."""
-MICROSECONDS = 1_000_000
-_AWAY = (OperationalError, InterfaceError)
 
 
 class Delivery:
@@ -72,7 +60,7 @@ class Delivery:
         worker: str,
     ) -> None:
         self._engine = engine
-        self._throttle = throttle
+        self._permits = Permits(throttle, settings.burst_seconds)
         self._settings = settings
         self._server = server
         self._worker = worker
@@ -105,11 +93,18 @@ class Delivery:
 
     def _route(self, message_id: int, token: UUID) -> Row[Any] | None:
         silent_after = timedelta(seconds=self._settings.silent_after_seconds)
-        with db.transaction(self._engine) as connection:
-            account = claims.route(connection, message_id, token, silent_after)
-            if account is not None and account.breaker_open:
-                leases.give_back(connection, message_id, token, "its SMTP account refuses us")
-                return None
+        try:
+            with db.transaction(self._engine) as connection:
+                account = claims.route(connection, message_id, token, silent_after)
+                if account is not None and account.breaker_open:
+                    leases.give_back(connection, message_id, token, "its SMTP account refuses us")
+                    return None
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            # It is released still, and `recover` brings it back.
+            log.warning("the database is away", error=type(error).__name__)
+            return None
         return account
 
     def _connected(self, account: Row[Any], message_id: int, token: UUID) -> SmtpTransport | None:
@@ -133,11 +128,11 @@ class Delivery:
         reach(CrashPoint.CLAIMED)
         try:
             addressed = address(claim, self._body_of(claim))
-        except ContentError as error:
+        except ValueError as error:  # ContentError, and what an envelope or a letter refuses
             self._fail(claim, str(error))
             return
-        asking = self._asking(claim)
-        obstacle = self._permit(asking)
+        asking = self._permits.asking(claim)
+        obstacle = self._permits.ask(asking)
         if obstacle is not None:
             self._undo(claim, asking, obstacle)
             return
@@ -153,10 +148,11 @@ class Delivery:
         if reply.spent:
             self._settle(claim, addressed, reply, answered_at)
             reach(CrashPoint.SETTLED)
-            self._confirm(asking, reply)
+            if reply.outcome is not Outcome.UNKNOWN:  # else it keeps its late time
+                self._permits.confirm(asking)
         elif reply.outcome is Outcome.REJECTED:
             self._fail(claim, reply.text)
-            self._refund(asking)
+            self._permits.refund(asking)
         else:
             self._undo(claim, asking, reply.text)
         self._heed(account, reply)
@@ -172,10 +168,12 @@ class Delivery:
                     worker=self._worker,
                     deadline=timedelta(seconds=self._settings.sending_deadline_seconds),
                 )
-        except _AWAY:
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
             # The COMMIT may have gone through: whichever way, nothing was handed over.
             why = "the database was away at the claim"
-            self._persist(lambda c: settling.undo(c, message_id, token, why))
+            self._persist(lambda c: settling.undo_in_doubt(c, message_id, token, self._worker, why))
             return None
 
     def _body_of(self, claim: Claim) -> StoredBody:
@@ -189,41 +187,10 @@ class Delivery:
             self._body = body_id, self._persist(lambda c: bodies.read_body(c, body_id))
         return self._body[1]
 
-    def _asking(self, claim: Claim) -> Asking:
-        burst_us = round(self._settings.burst_seconds * MICROSECONDS)
-        return Asking(
-            permit=claim.attempt,
-            generation=claim.generation,
-            task_id=claim.task_id,
-            account_id=claim.account_id,
-            pace=pace_of(claim.cadence, self._throttle.window_us, burst_us),
-            paced=not claim.transactional,
-            budgets=budgets_of(
-                task_id=claim.task_id,
-                task_limit=claim.cadence - (0 if claim.transactional else claim.reserve),
-                account_id=claim.account_id,
-                account_limit=claim.hourly_limit,
-                domain_limit=claim.domain_hourly_limit,
-                domains=claim.domains,
-            ),
-        )
-
-    def _permit(self, asking: Asking) -> str | None:
-        """Ask for a permit; None if it was granted, else why not."""
-        for asked in range(1, ASKED_AGAIN + 1):
-            try:
-                refused = self._throttle.acquire(asking)
-            except ThrottleUnavailable as error:
-                if asked == ASKED_AGAIN or isinstance(error, LogLost):
-                    return str(error)
-            else:
-                return None if refused is None else f"no permit now: {refused.what}"
-        return None
-
     def _undo(self, claim: Claim, asking: Asking, why: str) -> None:
         """Nothing was handed over and MAIL was not sent: as if it had not been claimed."""
         self._persist(lambda c: settling.undo(c, claim.message_id, claim.attempt, why))
-        self._refund(asking)
+        self._permits.refund(asking)
         log.info("given back", message=claim.message_id, why=why)
 
     def _fail(self, claim: Claim, why: str) -> None:
@@ -231,14 +198,8 @@ class Delivery:
         self._persist(lambda c: settling.fail(c, claim.message_id, claim.attempt, why))
         log.warning("cannot be sent", message=claim.message_id, why=why)
 
-    def _refund(self, asking: Asking) -> None:
-        try:
-            self._throttle.refund(asking.permit, asking.budgets)
-        except ThrottleUnavailable:
-            log.warning("permit not refunded", permit=str(asking.permit))
-
     def _settle(self, claim: Claim, addressed: Addressed, reply: Reply, answered_at: float) -> None:
-        answer = _answer(addressed, reply)
+        answer = answer_of(addressed, reply)
         jitter = random.random()  # noqa: S311  spreads retries, guards nothing
 
         def write(connection: Connection) -> str | None:
@@ -254,14 +215,6 @@ class Delivery:
             phase=reply.phase.value,
             code=reply.code,
         )
-
-    def _confirm(self, asking: Asking, reply: Reply) -> None:
-        """Let the permit age from now on; one without an answer keeps its late time."""
-        try:
-            if reply.outcome is not Outcome.UNKNOWN:
-                self._throttle.confirm(asking.permit, asking.budgets)
-        except ThrottleUnavailable:
-            log.warning("permit not confirmed", permit=str(asking.permit))
 
     def _heed(self, account: Row[Any], reply: Reply) -> None:
         """Slow the account down, or let it go again, as its answer says."""
@@ -284,32 +237,4 @@ class Delivery:
 
         Once the deadline of the claim is long past, `recover` has taken the message for unknown.
         """
-        give_up = time.monotonic() + self._settings.sending_deadline_seconds
-        for failures in itertools.count(1):
-            try:
-                with db.transaction(self._engine) as connection:
-                    return write(connection)
-            except _AWAY as error:
-                if time.monotonic() > give_up:
-                    raise
-                log.warning("the database is away", error=type(error).__name__)
-                time.sleep(min(0.1 * 2**failures, 5.0))
-        raise AssertionError("unreachable")
-
-
-def _answer(addressed: Addressed, reply: Reply) -> Answer:
-    recipients = tuple(
-        RecipientAnswer(position, each.outcome, f"{each.code or ''} {each.text}".strip())
-        for positions, each in zip(addressed.positions, reply.recipients, strict=True)
-        for position in positions
-    )
-    slowed = reply.slow_down and reply.outcome is Outcome.DEFERRED
-    return Answer(
-        outcome=reply.outcome,
-        recipients=recipients,
-        charged=not slowed,
-        phase=reply.phase.value,
-        code=reply.code,
-        enhanced=reply.enhanced,
-        text=reply.text,
-    )
+        return persist(self._engine, write, self._settings.sending_deadline_seconds)

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from worker.compose import AttachmentPart, Letter, compose, render
 from worker.core.addresses import Address, parse_address
+from worker.core.outcomes import Outcome
+from worker.outbox.answers import Answer, RecipientAnswer
 from worker.outbox.bodies import StoredBody
 from worker.outbox.claims import Claim, Recipient
-from worker.transports import Envelope
+from worker.transports import Envelope, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,28 @@ def address(claim: Claim, body: StoredBody) -> Addressed:
         smtputf8=not plain or not content.isascii(),
     )
     return Addressed(envelope, positions)
+
+
+def answer_of(addressed: Addressed, reply: Reply) -> Answer:
+    """What a hand-over of it made of the message's own recipients.
+
+    A server that wants the whole account to slow down does not use up a message's attempts.
+    """
+    recipients = tuple(
+        RecipientAnswer(position, each.outcome, f"{each.code or ''} {each.text}".strip())
+        for positions, each in zip(addressed.positions, reply.recipients, strict=True)
+        for position in positions
+    )
+    slowed = reply.slow_down and reply.outcome is Outcome.DEFERRED
+    return Answer(
+        outcome=reply.outcome,
+        recipients=recipients,
+        charged=not slowed,
+        phase=reply.phase.value,
+        code=reply.code,
+        enhanced=reply.enhanced,
+        text=reply.text,
+    )
 
 
 def letter(claim: Claim, body: StoredBody) -> Letter:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import Priority, RecipientState
 from worker import db
+from worker.outbox import overdue
 
 # What a sending process needs before the claim, to have a connection ready.
 ROUTE = text("""
@@ -67,8 +68,9 @@ OPEN_ATTEMPT = text("""
 """)
 
 SUPPRESS_RECIPIENTS = text("""
-    UPDATE recipient SET state = 'suppressed', reply = :why
-    WHERE message_id = :id AND position = ANY (CAST(:positions AS smallint[]))
+    UPDATE recipient r SET state = 'suppressed', reply = n.why
+    FROM unnest(CAST(:positions AS smallint[]), CAST(:reasons AS text[])) AS n(position, why)
+    WHERE r.message_id = :id AND r.position = n.position
 """)
 
 END = text("""
@@ -76,6 +78,8 @@ END = text("""
         settled_at = CASE WHEN :settled THEN clock_timestamp() END
     WHERE id = :id
 """)
+
+REACHED = {RecipientState.SENT.value, RecipientState.DELIVERED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,12 @@ def claim(
     row = connection.execute(CLAIMABLE, {"id": message_id, "lease": token}).one_or_none()
     if row is None:
         return None
+    if row.expired:
+        overdue.expire_one(connection, message_id)
+        return None
     obstacle = _obstacle(row, server)
     if obstacle is not None:
-        _end(connection, message_id, *obstacle)
+        _end(connection, message_id, "ready", obstacle)
         return None
     recipients = _recipients(connection, row)
     if recipients is None:
@@ -175,10 +182,8 @@ def claim(
     return claimed
 
 
-def _obstacle(row: Row[Any], server: str) -> tuple[str, str] | None:
-    """The state that the message goes to instead of sending, and why."""
-    if row.expired:
-        return "expired", "it was not sent before its expiry"
+def _obstacle(row: Row[Any], server: str) -> str | None:
+    """Why the message must wait."""
     waiting = {
         "sending is stopped for the whole installation": row.stopped_at is not None,
         "its automatic task is paused": not row.active,
@@ -188,7 +193,7 @@ def _obstacle(row: Row[Any], server: str) -> tuple[str, str] | None:
     }
     for why, holds in waiting.items():
         if holds:
-            return "ready", why
+            return why
     return None
 
 
@@ -198,32 +203,28 @@ def _recipients(connection: Connection, row: Row[Any]) -> tuple[Recipient, ...] 
     pending = [r for r in rows if r.state == RecipientState.PENDING]
     barred = [r for r in pending if r.suppressed is not None]
     if barred:
-        connection.execute(
-            SUPPRESS_RECIPIENTS,
-            {
-                "id": row.id,
-                "positions": [r.position for r in barred],
-                "why": f"suppressed: {barred[0].suppressed}",
-            },
-        )
-        if len(barred) == len(pending):
-            _end_suppressed(connection, row.id, {r.state for r in rows} - {"pending"})
-            return None
+        _suppress(connection, row.id, barred)
+    left = {r.position for r in pending} - {r.position for r in barred}
+    if not left:
+        _end_without_recipients(connection, row.id, {r.state for r in rows}, bool(barred))
+        return None
     outside = row.allowed is not None and row.redirect_to is None
-    if outside and not all(_allowed(r.address, row.allowed) for r in pending):
+    if outside and not all(_allowed(r.address, row.allowed) for r in rows if r.position in left):
         _end(connection, row.id, "held", "safety: a recipient is not on the list of allowed ones")
         return None
-    gone = {r.position for r in barred}
     return tuple(
-        Recipient(
-            r.position,
-            r.kind,
-            r.address,
-            r.domain,
-            r.name,
-            r.state == RecipientState.PENDING and r.position not in gone,
-        )
-        for r in rows
+        Recipient(r.position, r.kind, r.address, r.domain, r.name, r.position in left) for r in rows
+    )
+
+
+def _suppress(connection: Connection, message_id: int, barred: Sequence[Row[Any]]) -> None:
+    connection.execute(
+        SUPPRESS_RECIPIENTS,
+        {
+            "id": message_id,
+            "positions": [r.position for r in barred],
+            "reasons": [f"suppressed: {r.suppressed}" for r in barred],
+        },
     )
 
 
@@ -232,10 +233,12 @@ def _allowed(address: str, allowed: Sequence[str]) -> bool:
     return address in allowed or "@" + address.rpartition("@")[2] in allowed
 
 
-def _end_suppressed(connection: Connection, message_id: int, others: set[str]) -> None:
-    """Nobody is left to write to: sent to those who were reached before, else suppressed."""
-    state = "sent" if others & {"sent", "delivered"} else "suppressed"
-    _end(connection, message_id, state, "the remaining recipients are suppressed")
+def _end_without_recipients(
+    connection: Connection, message_id: int, states: set[str], barred: bool
+) -> None:
+    """Nobody is left to write to: sent if anybody was reached before, else suppressed."""
+    why = "the remaining recipients are suppressed" if barred else "all recipients have it by now"
+    _end(connection, message_id, "sent" if states & REACHED else "suppressed", why)
 
 
 def _end(connection: Connection, message_id: int, state: str, why: str) -> None:

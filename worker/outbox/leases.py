@@ -40,17 +40,18 @@ LANES = text(f"""
     SELECT l.id FROM lane l JOIN automatic_task t ON t.id = :task WHERE {TAKES_LANE}
 """)  # noqa: S608  no value of anybody's is in it
 
-# One scan of ix_message_ready for each lane, oldest first, whatever the backlog.
+# One scan of ix_message_ready for each lane, oldest first, whatever the backlog. What bounds it is
+# the start of the statement: clock_timestamp() is volatile, and so no bound of an index scan.
 OLDEST = text("""
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
     FROM unnest(CAST(:lanes AS bigint[])) AS lane(id) CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT * FROM message r
             WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'
-              AND r.not_before <= clock_timestamp()
+              AND r.not_before <= statement_timestamp()
             ORDER BY r.not_before LIMIT :look) AS looked
         WHERE looked.domain <> ALL (CAST(:without AS text[]))
-          AND looked.expires_at > clock_timestamp()
+          AND looked.expires_at > statement_timestamp()
         ORDER BY looked.not_before LIMIT :most) AS m
     ORDER BY m.not_before LIMIT :most
 """)
@@ -74,8 +75,8 @@ BY_DOMAIN = text("""
     FROM hop CROSS JOIN LATERAL (
         SELECT * FROM message r
         WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
-          AND r.domain = hop.domain AND r.not_before <= clock_timestamp()
-          AND r.expires_at > clock_timestamp()
+          AND r.domain = hop.domain AND r.not_before <= statement_timestamp()
+          AND r.expires_at > statement_timestamp()
         ORDER BY r.not_before LIMIT :most) AS m
     WHERE hop.domain <> ALL (CAST(:without AS text[]))
     ORDER BY m.not_before LIMIT :most
@@ -87,7 +88,7 @@ NEXT_DUE = text("""
     CROSS JOIN LATERAL (
         SELECT r.not_before FROM message r
         WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
-          AND r.not_before > clock_timestamp()
+          AND r.not_before > statement_timestamp()
         ORDER BY r.not_before LIMIT 1) AS m
 """)
 
@@ -95,8 +96,11 @@ ANY_READY = text("""
     SELECT EXISTS (
         SELECT FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
         CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
-        JOIN message r ON r.lane_id = lane.id AND r.priority = p.priority
-        WHERE r.state = 'ready' AND r.not_before <= clock_timestamp())
+        CROSS JOIN LATERAL (
+            SELECT FROM message r
+            WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
+              AND r.not_before <= statement_timestamp()
+            ORDER BY r.not_before LIMIT 1) AS m)
 """)
 
 # Two sweeps of different tasks may share a lane: whoever locks a row first has it.
@@ -110,11 +114,12 @@ LEASE = text("""
     RETURNING m.id, m.lease, m.priority
 """)
 
-GIVE_BACK = text("""
-    UPDATE message SET state = 'ready', lease = NULL, deadline = NULL, why = :why,
-        not_before = greatest(not_before, CAST(:not_before AS timestamptz))
-    WHERE id = :id AND lease = :lease AND state IN ('released', 'sending')
-""")
+RETURN = """
+    UPDATE message SET state = 'ready', lease = NULL, deadline = NULL, why = :why
+    WHERE id = :id AND lease = :lease AND state = '{}'
+"""
+GIVE_BACK = text(RETURN.format("released"))
+TAKE_BACK = text(RETURN.format("sending"))
 
 ON_THE_WAY = text("""
     SELECT m.task_id, m.state, m.domain, m.domains, m.cost FROM message m
@@ -200,22 +205,26 @@ def lease(
     ]
 
 
-def give_back(
-    connection: Connection,
-    message_id: int,
-    token: uuid.UUID,
-    why: str,
-    not_before: datetime | None = None,
-) -> bool:
-    """Put a message that was not handed over back to ready, without charging an attempt.
+def give_back(connection: Connection, message_id: int, token: uuid.UUID, why: str) -> bool:
+    """Put a message that was not claimed back to ready.
+
+    Not one that is being sent: Celery may have given it to another process under the same token.
 
     Returns:
-        False if the lease is no longer ours, and nothing was changed.
+        False if it is not ours to give, and nothing was changed.
     """
-    done = connection.execute(
-        GIVE_BACK, {"id": message_id, "lease": token, "why": why, "not_before": not_before}
-    )
-    return done.rowcount == 1
+    values = {"id": message_id, "lease": token, "why": why}
+    return connection.execute(GIVE_BACK, values).rowcount == 1
+
+
+def take_back(connection: Connection, message_id: int, token: uuid.UUID, why: str) -> bool:
+    """Put a message that we claimed and did not hand over back to ready, charging no attempt.
+
+    Returns:
+        False if the claim was overtaken, and nothing was changed.
+    """
+    values = {"id": message_id, "lease": token, "why": why}
+    return connection.execute(TAKE_BACK, values).rowcount == 1
 
 
 def on_the_way(connection: Connection, account_id: int, task_id: int) -> OnTheWay:

@@ -10,33 +10,40 @@ from worker.outbox import settling
 
 BATCH = 500  # chosen: a transaction of some 50 ms
 
+# The statement's start bounds an index scan; clock_timestamp(), being volatile, would not.
+
 RELEASED = text("""
     UPDATE message m SET state = 'ready', lease = NULL, deadline = NULL,
         why = 'released, but no worker began it in time'
-    FROM (SELECT id FROM message WHERE state = 'released' AND deadline < clock_timestamp()
+    FROM (SELECT id FROM message WHERE state = 'released' AND deadline < statement_timestamp()
           LIMIT :batch FOR UPDATE SKIP LOCKED) AS late
     WHERE m.id = late.id
     RETURNING m.task_id
 """)
 
 SENDING = text("""
-    SELECT id, lease FROM message WHERE state = 'sending' AND deadline < clock_timestamp()
+    SELECT id, lease FROM message WHERE state = 'sending' AND deadline < statement_timestamp()
     LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
 
-EXPIRED = text("""
-    WITH late AS (
-        SELECT id FROM message WHERE state IN ('ready', 'held') AND expires_at <= clock_timestamp()
-        LIMIT :batch FOR UPDATE SKIP LOCKED),
+EXPIRE = """
+    WITH late AS ({}),
     given_up AS (
         UPDATE recipient r SET state = 'failed', reply = coalesce(r.reply, 'expired')
         FROM late WHERE r.message_id = late.id AND r.state = 'pending')
     UPDATE message m SET settled_at = clock_timestamp(), why = 'it was not sent before its expiry',
-        state = CASE WHEN m.state = 'ready' AND EXISTS (
-            SELECT FROM recipient r WHERE r.message_id = m.id AND r.state = 'sent')
+        lease = NULL, deadline = NULL,
+        state = CASE WHEN EXISTS (
+            SELECT FROM recipient r WHERE r.message_id = m.id AND r.state IN ('sent', 'delivered'))
             THEN 'sent' ELSE 'expired' END
     FROM late WHERE m.id = late.id
-""")
+"""
+EXPIRED = text(
+    EXPIRE.format("""
+        SELECT id FROM message WHERE state IN ('ready', 'held') AND expires_at <= clock_timestamp()
+        LIMIT :batch FOR UPDATE SKIP LOCKED""")
+)
+EXPIRE_ONE = text(EXPIRE.format("SELECT CAST(:id AS bigint) AS id"))
 
 
 def return_released(connection: Connection) -> list[int]:
@@ -64,3 +71,8 @@ def take_for_unknown(connection: Connection) -> list[tuple[int, uuid.UUID]]:
 def expire(connection: Connection) -> int:
     """End what is worth nothing to its reader any more; returns how many."""
     return connection.execute(EXPIRED, {"batch": BATCH}).rowcount
+
+
+def expire_one(connection: Connection, message_id: int) -> None:
+    """End a released message that comes too late; its row must be ours."""
+    connection.execute(EXPIRE_ONE, {"id": message_id})

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from models.states import MOVES, SLOVAK, MessageState, Priority, RecipientState, derive
-from worker.outbox import inbox, settling
+from worker.outbox import inbox, moving
 
 M, R = MessageState, RecipientState
 
@@ -213,7 +213,7 @@ def _move(
     if state not in MOVES[before]:
         raise MoveRefused(row.id, f"can't go from {before} to {state}")
     pending = connection.execute(PENDING, {"id": row.id}).scalars()
-    settling.move(
+    moving.move(
         connection,
         row,
         state,
@@ -237,7 +237,7 @@ def _move(
 
 
 def _recipients(connection: Connection, message_id: int) -> dict[int, RecipientState]:
-    rows = connection.execute(settling.RECIPIENTS, {"id": message_id})
+    rows = moving.recipients(connection, message_id)
     return {row.position: R(row.state) for row in rows}
 
 

@@ -1,12 +1,13 @@
-"""Closing attempts and moving their messages on. Whatever the message's state, evidence is kept."""
+"""Closing attempts and moving their messages on. Whatever the message's state, evidence is kept.
+
+Always the message's row is locked first, then the attempt's: all who settle wait for each other
+in one order.
+"""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -15,14 +16,26 @@ from models.states import MessageState, RecipientState, derive
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.retry import Next, RetryPolicy, decide, resend_unknown
-from worker.outbox import leases
+from worker.outbox import leases, moving
+from worker.outbox.answers import Answer, RecipientAnswer, Recipients, replies_of
+
+MESSAGE = """
+    SELECT m.*, t.retry_first, t.retry_longest, t.most_attempts, t.unknown_policy
+    FROM message m JOIN automatic_task t ON t.id = m.task_id
+    WHERE m.id = {} FOR UPDATE OF m
+"""
+BY_ID = text(MESSAGE.format(":id"))
+BY_ATTEMPT = text(MESSAGE.format("(SELECT a.message_id FROM attempt a WHERE a.id = :attempt)"))
+
+LAST_ATTEMPT = text("""
+    SELECT id FROM attempt WHERE message_id = :id ORDER BY opened_at DESC LIMIT 1
+""")
 
 CLOSE_ATTEMPT = text("""
     UPDATE attempt SET state = :state, closed_at = clock_timestamp() - CAST(:ago AS interval),
         phase = :phase, code = :code,
         enhanced = :enhanced, text = :text, replies = CAST(:replies AS jsonb)
     WHERE id = :id AND state IN ('open', 'unknown')
-    RETURNING message_id
 """)
 
 VOID_ATTEMPT = text("""
@@ -30,70 +43,13 @@ VOID_ATTEMPT = text("""
     WHERE id = :id AND state = 'open'
 """)
 
-MESSAGE = text("""
-    SELECT m.*, t.retry_first, t.retry_longest, t.most_attempts, t.unknown_policy,
-        (SELECT a.id FROM attempt a WHERE a.message_id = m.id
-         ORDER BY a.opened_at DESC LIMIT 1) AS last_attempt
-    FROM message m JOIN automatic_task t ON t.id = m.task_id
-    WHERE m.id = :id FOR UPDATE OF m
-""")
+LOCK = text("SELECT id FROM message WHERE id = :id FOR UPDATE")
+WHOSE = text("SELECT worker FROM attempt WHERE id = :id")
 
-RECIPIENTS = text("""
-    SELECT position, state, domain FROM recipient WHERE message_id = :id ORDER BY position
-""")
-
-MARK_RECIPIENTS = text("""
-    UPDATE recipient r SET state = n.state, reply = coalesce(n.reply, r.reply)
-    FROM unnest(CAST(:positions AS smallint[]), CAST(:states AS text[]), CAST(:replies AS text[]))
-        AS n(position, state, reply)
-    WHERE r.message_id = :id AND r.position = n.position
-""")
-
-MOVE = text("""
-    UPDATE message SET state = :state, lease = NULL, deadline = NULL, why = :why,
-        attempts = :attempts, unknowns = :unknowns,
-        not_before = coalesce(CAST(:not_before AS timestamptz), not_before),
-        cost = :cost, domain = :domain, domains = CAST(:domains AS jsonb),
-        settled_at = CASE WHEN :settled THEN clock_timestamp() END
-    WHERE id = :id
-""")
-
-OF_OUTCOME = {
-    Outcome.ACCEPTED: RecipientState.SENT,
-    Outcome.REJECTED: RecipientState.FAILED,
-    Outcome.UNKNOWN: RecipientState.UNKNOWN,
-    Outcome.DEFERRED: RecipientState.PENDING,
-}
-OPEN_STATES = {MessageState.READY, MessageState.HELD, MessageState.UNKNOWN}
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientAnswer:
-    """What the far side made of one recipient; `words` are its reply."""
-
-    position: int
-    outcome: Outcome
-    words: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the far side made of an attempt.
-
-    Attributes:
-        outcome: of the message as a whole.
-        recipients: of each envelope recipient.
-        charged: whether it counts against the task's most attempts.
-        phase, code, enhanced, text: the far side's words (RFC 5321, RFC 3463).
-    """
-
-    outcome: Outcome
-    recipients: tuple[RecipientAnswer, ...]
-    charged: bool = True
-    phase: str | None = None
-    code: int | None = None
-    enhanced: str | None = None
-    text: str | None = None
+UNDECIDED = frozenset(
+    {MessageState.READY, MessageState.RELEASED, MessageState.HELD, MessageState.UNKNOWN}
+)
+"""Where a message may stand when its mail turns out to have been accepted long ago."""
 
 
 def settle(
@@ -106,7 +62,7 @@ def settle(
     """Close an attempt with the far side's answer and move its message on.
 
     An answer that comes after the message was taken for unknown still counts; one that
-    comes after a resend was decided ends it if it says accepted. Repeating it is harmless.
+    comes after a resend was decided counts if it says accepted. Repeating it is harmless.
 
     Args:
         connection: commit at once after it.
@@ -118,39 +74,43 @@ def settle(
     Returns:
         The message's new state; None if it was not this attempt's to move.
     """
-    message_id = connection.execute(
-        CLOSE_ATTEMPT,
-        {
-            "id": attempt,
-            "state": answer.outcome.value,
-            "phase": answer.phase,
-            "code": answer.code,
-            "enhanced": answer.enhanced,
-            "text": answer.text,
-            "ago": ago,
-            "replies": _replies(answer.recipients),
-        },
-    ).scalar_one_or_none()
-    if message_id is None:
+    row = connection.execute(BY_ATTEMPT, {"attempt": attempt}).one_or_none()
+    if row is None or not _close(connection, attempt, answer, ago):
         return None
-    row = connection.execute(MESSAGE, {"id": message_id}).one()
-    is_ours = row.lease == attempt and row.state == MessageState.SENDING
-    was_overtaken = row.state == MessageState.UNKNOWN and row.last_attempt == attempt
-    if is_ours or was_overtaken:
-        return _apply(connection, row, answer, jitter, charge=is_ours and answer.charged)
-    if row.state in ("ready", "released") and answer.outcome is Outcome.ACCEPTED:
+    if row.lease == attempt and row.state == MessageState.SENDING:
+        return _apply(connection, row, answer, jitter, charge=answer.charged)
+    if row.state == MessageState.UNKNOWN and _last_attempt(connection, row.id) == attempt:
         return _apply(connection, row, answer, jitter, charge=False)
+    if answer.outcome is Outcome.ACCEPTED:
+        return _accepted_after_all(connection, row, answer)
     return None
 
 
 def undo(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> None:
-    """Take a claim back of which nothing reached the far side: it is ready, none is charged.
+    """Take our own claim back of which nothing reached the far side: it is ready, none is charged.
 
-    Also right when it is not known whether the claim was committed.
+    Returns without a word if the claim was overtaken meanwhile.
     """
-    # First the message: its row lock waits for a claim that is still being committed.
-    leases.give_back(connection, message_id, attempt, why)
-    _void(connection, attempt, why)
+    connection.execute(LOCK, {"id": message_id})
+    if connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why}).rowcount:
+        leases.take_back(connection, message_id, attempt, why)
+
+
+def undo_in_doubt(
+    connection: Connection, message_id: int, attempt: uuid.UUID, worker: str, why: str
+) -> None:
+    """Take back what may be our claim, or was never committed, or is another's.
+
+    Celery may hand a message to two processes under one token. Who made the attempt is written
+    in it.
+    """
+    # The row lock waits for a claim that is still being committed.
+    connection.execute(LOCK, {"id": message_id})
+    claimed_by = connection.execute(WHOSE, {"id": attempt}).scalar()
+    if claimed_by is None:
+        leases.give_back(connection, message_id, attempt, why)
+    elif claimed_by == worker:
+        undo(connection, message_id, attempt, why)
 
 
 def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> str | None:
@@ -159,8 +119,8 @@ def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
     Returns:
         The message's new state; None if it was not this attempt's to move.
     """
-    _void(connection, attempt, why)
-    row = connection.execute(MESSAGE, {"id": message_id}).one()
+    row = connection.execute(BY_ID, {"id": message_id}).one()
+    connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
     if row.lease != attempt or row.state != MessageState.SENDING:
         return None
     pending = _all_pending(connection, message_id, Outcome.REJECTED, why)
@@ -169,13 +129,39 @@ def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
 
 
 def overtaken(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> str | None:
-    """Take a message for unknown whose attempt was never settled, then follow the task's policy."""
+    """Take a message for unknown whose attempt was never settled, then follow the task's policy.
+
+    It moves on even if its attempt was closed already, which nothing does that we know of.
+
+    Returns:
+        The message's new state; None if it was not this attempt's to move.
+    """
+    row = connection.execute(BY_ID, {"id": message_id}).one()
+    if row.lease != attempt or row.state != MessageState.SENDING:
+        return None
     pending = _all_pending(connection, message_id, Outcome.UNKNOWN, None)
-    return settle(connection, attempt, Answer(Outcome.UNKNOWN, pending, text=why), 0.0)
+    answer = Answer(Outcome.UNKNOWN, pending, text=why)
+    _close(connection, attempt, answer, timedelta(0))
+    return _apply(connection, row, answer, 0.0, charge=True)
 
 
-def _void(connection: Connection, attempt: uuid.UUID, why: str) -> None:
-    connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
+def _close(connection: Connection, attempt: uuid.UUID, answer: Answer, ago: timedelta) -> bool:
+    values = {
+        "id": attempt,
+        "state": answer.outcome.value,
+        "phase": answer.phase,
+        "code": answer.code,
+        "enhanced": answer.enhanced,
+        "text": answer.text,
+        "ago": ago,
+        "replies": replies_of(answer),
+    }
+    return connection.execute(CLOSE_ATTEMPT, values).rowcount == 1
+
+
+def _last_attempt(connection: Connection, message_id: int) -> uuid.UUID | None:
+    found: uuid.UUID | None = connection.execute(LAST_ATTEMPT, {"id": message_id}).scalar()
+    return found
 
 
 def _all_pending(
@@ -183,7 +169,7 @@ def _all_pending(
 ) -> tuple[RecipientAnswer, ...]:
     return tuple(
         RecipientAnswer(r.position, outcome, words)
-        for r in connection.execute(RECIPIENTS, {"id": message_id})
+        for r in moving.recipients(connection, message_id)
         if r.state == RecipientState.PENDING
     )
 
@@ -191,31 +177,19 @@ def _all_pending(
 def _apply(
     connection: Connection, row: Row[Any], answer: Answer, jitter: float, *, charge: bool
 ) -> str:
-    rows = connection.execute(RECIPIENTS, {"id": row.id}).all()
-    states = {r.position: RecipientState(r.state) for r in rows}
-    states |= {one.position: OF_OUTCOME[one.outcome] for one in answer.recipients}
-    attempts = row.attempts + charge
-    unknowns = row.unknowns + (
-        answer.outcome is Outcome.UNKNOWN and row.state != MessageState.UNKNOWN
-    )
-    now = db.now(connection)
-    state, why, not_before = derive(states.values()), answer.text, None
-    if state is MessageState.UNKNOWN and resend_unknown(
-        row.unknown_policy, unknowns, now, row.expires_at
-    ):
-        states = _replaced(states, RecipientState.UNKNOWN, RecipientState.PENDING)
-        state, why = MessageState.READY, "unknown, and sent once more as the task's policy says"
-    elif state is MessageState.READY and answer.outcome is not Outcome.UNKNOWN and answer.charged:
-        decision = decide(Outcome.DEFERRED, attempts, _policy(row), now, row.expires_at, jitter)
-        not_before = decision.at
-        if decision.next is not Next.RETRY:
-            states = _replaced(states, RecipientState.PENDING, RecipientState.FAILED)
-            state = derive(states.values())
-            if decision.next is Next.EXPIRE and state is MessageState.FAILED:
-                state = MessageState.EXPIRED
-    _mark(connection, row.id, answer.recipients, states, {r.position: r.state for r in rows})
-    domains = {r.position: r.domain for r in rows}
-    move(
+    recipients = Recipients(connection, row.id)
+    recipients.take(answer.recipients)
+    attempts, unknowns, now = row.attempts + charge, row.unknowns, db.now(connection)
+    state, why, not_before = derive(recipients.states.values()), answer.text, None
+    if state is MessageState.UNKNOWN:
+        unknowns += row.state != MessageState.UNKNOWN
+        if resend_unknown(row.unknown_policy, unknowns, now, row.expires_at):
+            recipients.replace(RecipientState.UNKNOWN, RecipientState.PENDING)
+            state, why = MessageState.READY, "unknown, and sent once more as the task's policy says"
+    elif state is MessageState.READY and answer.charged:
+        state, not_before = _try_again(row, recipients, attempts, now, jitter)
+    recipients.write()
+    moving.move(
         connection,
         row,
         state,
@@ -223,94 +197,47 @@ def _apply(
         attempts=attempts,
         unknowns=unknowns,
         not_before=not_before,
-        domains=[domains[p] for p, s in states.items() if s in _TO_REACH],
+        domains=recipients.domains_to_reach(),
     )
     return state.value
 
 
-def _policy(row: Row[Any]) -> RetryPolicy:
-    return RetryPolicy(
+def _try_again(
+    row: Row[Any], recipients: Recipients, attempts: int, now: datetime, jitter: float
+) -> tuple[MessageState, datetime | None]:
+    """Where a message goes of which some recipients were deferred, and when it may go again."""
+    policy = RetryPolicy(
         timedelta(seconds=row.retry_first),
         timedelta(seconds=row.retry_longest),
         row.most_attempts,
     )
+    decision = decide(Outcome.DEFERRED, attempts, policy, now, row.expires_at, jitter)
+    if decision.next is Next.RETRY:
+        return MessageState.READY, decision.at
+    recipients.replace(RecipientState.PENDING, RecipientState.FAILED)
+    state = derive(recipients.states.values())
+    if decision.next is Next.EXPIRE and state is MessageState.FAILED:
+        state = MessageState.EXPIRED
+    return state, None
 
 
-_TO_REACH = (RecipientState.PENDING, RecipientState.UNKNOWN)
-
-
-def move(
-    connection: Connection,
-    row: Row[Any],
-    state: MessageState,
-    *,
-    why: str | None,
-    attempts: int,
-    unknowns: int,
-    not_before: object = None,
-    domains: Sequence[str] = (),
-) -> None:
-    """Write a message's new state.
-
-    Args:
-        connection: within a transaction that holds the message's row.
-        row: the message as it is.
-        state: its new state.
-        why: in a few words, if there is a reason to show.
-        attempts: charged so far.
-        unknowns: how often it was unknown.
-        not_before: a datetime; absent, it stays.
-        domains: of the recipients that are still to be reached; none, and they stay.
-    """
-    counted: dict[str, int] = {}
-    for name in domains:
-        counted[name] = counted.get(name, 0) + 1
-    connection.execute(
-        MOVE,
-        {
-            "id": row.id,
-            "state": state.value,
-            "why": why,
-            "attempts": attempts,
-            "unknowns": unknowns,
-            "not_before": not_before,
-            "cost": sum(counted.values()) or row.cost,
-            "domain": next(iter(counted), row.domain),
-            "domains": json.dumps(counted) if len(counted) > 1 else None,
-            "settled": state not in OPEN_STATES,
-        },
-    )
-
-
-def _replaced(
-    states: Mapping[int, RecipientState], old: RecipientState, new: RecipientState
-) -> dict[int, RecipientState]:
-    return {position: new if state is old else state for position, state in states.items()}
-
-
-def _mark(
-    connection: Connection,
-    message_id: int,
-    answers: Sequence[RecipientAnswer],
-    states: Mapping[int, RecipientState],
-    before: Mapping[int, str],
-) -> None:
-    words = {one.position: one.words for one in answers}
-    changed = [p for p in states if states[p] != before[p] or words.get(p)]
-    if changed:
-        connection.execute(
-            MARK_RECIPIENTS,
-            {
-                "id": message_id,
-                "positions": changed,
-                "states": [states[p].value for p in changed],
-                "replies": [words.get(p) for p in changed],
-            },
-        )
-
-
-def _replies(recipients: Sequence[RecipientAnswer]) -> str | None:
-    """Kept with the attempt only where they tell more than the whole."""
-    if len({(one.outcome, one.words) for one in recipients}) < 2:
+def _accepted_after_all(connection: Connection, row: Row[Any], answer: Answer) -> str | None:
+    """Whoever has the mail gets no other, wherever the message stands by now."""
+    recipients = Recipients(connection, row.id)
+    recipients.take([one for one in answer.recipients if one.outcome is Outcome.ACCEPTED])
+    recipients.write()
+    if row.state not in UNDECIDED:  # being sent once more, or ended
         return None
-    return json.dumps([[one.position, one.outcome.value, one.words] for one in recipients])
+    state = derive(recipients.states.values())
+    if state is MessageState.READY and row.state == MessageState.HELD:
+        state = MessageState.HELD
+    moving.move(
+        connection,
+        row,
+        state,
+        why=answer.text,
+        attempts=row.attempts,
+        unknowns=row.unknowns,
+        domains=recipients.domains_to_reach(),
+    )
+    return state.value
