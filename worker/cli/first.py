@@ -102,4 +102,4 @@ def _ask(given: dict[str, Any]) -> None:
                 given |= {"username": answer} if answer else {}
     if "cadence" not in given:
         default = DEFAULTS["cadence"]
-        given["cadence"] = typer.prompt(ALSO_ASKED["cadence"], default=default, type=int, err=True)
+        given["cadence"] = typer.prompt(ALSO_ASKED["cadence"], default=default, err=True)

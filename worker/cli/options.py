@@ -63,9 +63,9 @@ ACCOUNT: Table = {
         int, "Most messages over one connection; default 100.", metavar="N"
     ),
     "most_connections": option(int, "Most connections at once; default 4.", metavar="N"),
-    "hourly_limit": option(int, "Most recipients an hour over this account.", metavar="N"),
+    "hourly_limit": option(str, "Most recipients an hour over this account.", metavar="RATE"),
     "domain_hourly_limit": option(
-        int, "Most recipients an hour in each recipient's domain.", metavar="N"
+        str, "Most recipients an hour in each recipient's domain.", metavar="RATE"
     ),
 }
 
@@ -79,9 +79,11 @@ TASK: Table = {
     "establishment": option(
         list[str], "Only messages of this establishment; may be given several times."
     ),
-    "cadence": option(int, "Most e-mails in any 60 minutes: 100 to 3,000.", metavar="N"),
+    "cadence": option(
+        str, "Most e-mails in any 60 minutes, as 1000 or 1000/hour: 100 to 3,000.", metavar="RATE"
+    ),
     "reserve": option(
-        int, "How much of the cadence only transactional messages may use.", metavar="N"
+        str, "How much of the cadence only transactional messages may use.", metavar="RATE"
     ),
     "days": option(str, "Plan: days on which it runs, as mon-fri,sun; default: always."),
     "hours": option(str, "Plan: hours between which it runs, as 08:00-17:30."),
@@ -97,7 +99,7 @@ TASK: Table = {
     "unknown": option(
         Unknown, "Unknown messages: hold (default), or resend once.", metavar="POLICY"
     ),
-    "ceiling": option(int, "Highest cadence allowed, 3,000 or more; needs --by.", metavar="N"),
+    "ceiling": option(str, "Highest cadence allowed, 3,000 or more; needs --by.", metavar="RATE"),
     "by": option(str, "Administrator who answers for the ceiling."),
 }
 

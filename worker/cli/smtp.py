@@ -18,6 +18,7 @@ from worker.errors import AuthenticationFailed, TransportUnavailable
 from worker.registers import accounts as register
 from worker.registers import probe
 from worker.registers.naming import find, find_company
+from worker.registers.rates import per_hour
 
 app = typer.Typer(no_args_is_help=True, help="SMTP accounts, and whether they work.")
 
@@ -46,6 +47,9 @@ def account_values(given: Mapping[str, Any]) -> dict[str, Any]:
         values["password"] = read_password(source)
     if "security" in values:
         values["security"] = str(values["security"])
+    for name in ("hourly_limit", "domain_hourly_limit"):
+        if name in values:
+            values[name] = per_hour(str(values[name]))
     return values
 
 

@@ -19,6 +19,7 @@ from worker.registers import servers, task_views
 from worker.registers import tasks as register
 from worker.registers.naming import find_company
 from worker.registers.plans import NO_PLAN, plan_columns
+from worker.registers.rates import per_hour
 from worker.registers.safety import installation
 
 app = typer.Typer(
@@ -43,10 +44,14 @@ RENAMED = {"unknown": "unknown_policy", "ceiling": "cadence_ceiling"}
 NameArgument = Annotated[str, typer.Argument(help="Unique in its company.")]
 
 
+RATES = ("cadence", "reserve", "ceiling", "cadence_ceiling")
+
+
 def task_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a task is to be, from the options that were used."""
     values = {RENAMED.get(name, name): value for name, value in given.items()}
     values |= plan_columns(values.pop("days", None), values.pop("hours", None))
+    values |= {name: per_hour(str(values[name])) for name in RATES if name in values}
     if "establishment" in values:
         values["establishments"] = values.pop("establishment")
     if "unknown_policy" in values:
