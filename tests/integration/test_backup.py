@@ -71,7 +71,7 @@ def test_after_a_restore_nothing_is_sent_until_a_person_has_looked(
 ):
     target = place(services.empty_database(), directory)
 
-    manifest = backups.restore(target, file, force=False)
+    manifest = backups.restore(target, file, keep=None)
 
     assert manifest.schema == db.newest_revision()
     assert ask(target.url, "SELECT subject, state FROM message WHERE subject !~ 'Spr'") == {
@@ -97,7 +97,7 @@ def test_after_a_restore_nothing_is_sent_until_a_person_has_looked(
 def test_after_a_restore_a_recipient_who_was_reached_stays_so(file, services: Services, directory):
     target = place(services.empty_database(), directory)
 
-    backups.restore(target, file, force=False)
+    backups.restore(target, file, keep=None)
 
     states = "SELECT r.position, r.state FROM recipient r JOIN message m ON m.id = r.message_id "
     assert ask(target.url, states + "WHERE m.subject = 'half'") == {0: "sent", 1: "unknown"}
@@ -109,7 +109,7 @@ def test_after_a_restore_no_log_of_the_throttle_passes_for_the_present_one(
 ):
     target = place(services.empty_database(), directory)
 
-    backups.restore(target, file, force=False)
+    backups.restore(target, file, keep=None)
 
     (generation,) = ask(target.url, "SELECT generation, 1 FROM installation")
     assert isinstance(generation, int)
@@ -136,7 +136,7 @@ def test_a_restore_brings_back_the_keys_of_the_credentials(file, services: Servi
     target = place(services.empty_database(), directory / "elsewhere")
     target.data.ensure_keys()
 
-    backups.restore(target, file, force=False)
+    backups.restore(target, file, keep=None)
 
     keys = (target.data.path / "keys").read_text().split()
     assert len(keys) == 2
@@ -151,7 +151,7 @@ def test_a_restore_whose_keys_would_be_lost_is_refused(file, services: Services,
     target = place(url, directory, KADENCIA_KEYS=Fernet.generate_key().decode())
 
     with pytest.raises(BackupError, match="KADENCIA_KEYS does not hold"):
-        backups.restore(target, file, force=False)
+        backups.restore(target, file, keep=None)
 
     assert ask(url, "SELECT 1, count(*) FROM pg_tables WHERE schemaname = 'public'") == {1: 0}
     services.drop_database(url)
@@ -163,11 +163,15 @@ def test_what_a_database_holds_is_replaced_only_by_force(file, database_url, eng
         connection.execute(text("UPDATE company SET name = 'Iná firma'"))
 
     with pytest.raises(BackupError, match="not empty"):
-        backups.restore(target, file, force=False)
+        backups.restore(target, file, keep=None)
     assert list(ask(database_url, "SELECT name, 1 FROM company")) == ["Iná firma"]
 
-    backups.restore(target, file, force=True)
+    before = directory / "before.tar"
+    backups.restore(target, file, keep=before)
     assert list(ask(database_url, "SELECT name, 1 FROM company")) != ["Iná firma"]
+
+    backups.restore(target, before, keep=directory / "again.tar")
+    assert list(ask(database_url, "SELECT name, 1 FROM company")) == ["Iná firma"]
 
 
 def test_a_database_on_which_workers_work_is_not_replaced(file, database_url, engine, directory):
@@ -180,7 +184,9 @@ def test_a_database_on_which_workers_work_is_not_replaced(file, database_url, en
         )
 
     with pytest.raises(BackupError, match="stop them"):
-        backups.restore(place(database_url, directory), file, force=True)
+        backups.restore(place(database_url, directory), file, keep=directory / "before.tar")
+
+    assert not (directory / "before.tar").exists()
 
 
 def cut(file: Path) -> None:
@@ -213,7 +219,7 @@ def test_a_damaged_backup_is_refused_and_nothing_is_changed(
     damage(file)
 
     with pytest.raises(BackupError, match=r"damaged|cannot be read"):
-        backups.restore(place(url, directory), file, force=False)
+        backups.restore(place(url, directory), file, keep=None)
 
     assert ask(url, "SELECT 1, count(*) FROM pg_tables WHERE schemaname = 'public'") == {1: 0}
     services.drop_database(url)
@@ -232,7 +238,7 @@ def test_both_start_the_embedded_database_when_nothing_runs(directory):
         backups.backup(source, directory / "file.tar")
     other = DataDirectory(directory / "two")
     with backups.reachable(load({}), other, make=True) as target:
-        backups.restore(target, directory / "file.tar", force=False)
+        backups.restore(target, directory / "file.tar", keep=None)
         assert ask(target.url, "SELECT subject, state FROM message") == {"ready": "unknown"}
 
     assert not processes_about(directory)

@@ -124,13 +124,14 @@ def backup(place: Place, file: Path) -> Manifest:
     return manifest
 
 
-def restore(place: Place, file: Path, *, force: bool) -> Manifest:
+def restore(place: Place, file: Path, *, keep: Path | None) -> Manifest:
     """Bring a backup back, in one transaction; then nothing is sent until a person says so.
 
     Args:
-        place: the database; it must hold nothing, unless forced.
+        place: the database.
         file: the backup.
-        force: replace what the database holds. Back that up first.
+        keep: replace what the database holds, once that is backed up into this file; None: the
+            database must hold nothing.
 
     Returns:
         What the backup was of.
@@ -143,7 +144,14 @@ def restore(place: Place, file: Path, *, force: bool) -> Manifest:
         half = Path(temporary)
         manifest = _unpack(file, half)
         with engine_of(place) as engine:
-            _check_unused(engine, force=force)
+            holds_something = not is_empty(engine)
+            if holds_something and keep is None:
+                raise BackupError(
+                    "the database is not empty; with --force it is backed up and then replaced"
+                )
+            _check_unused(engine)
+        if holds_something and keep is not None:
+            backup(place, keep)
         _keep_keys(place, (half / KEYS).read_text().split())
         script = half / "database.sql"
         run(place, "pg_restore", "--no-owner", "--no-privileges", f"--file={script}", half / DUMP)
@@ -168,17 +176,7 @@ def is_empty(engine: Engine) -> bool:
         return not connection.execute(text("SELECT EXISTS (SELECT FROM company)")).scalar()
 
 
-def holds_something(place: Place) -> bool:
-    """Whether `restore` must be forced."""
-    with engine_of(place) as engine:
-        return not is_empty(engine)
-
-
-def _check_unused(engine: Engine, *, force: bool) -> None:
-    if not force and not is_empty(engine):
-        raise BackupError(
-            "the database is not empty; with --force it is backed up and then replaced"
-        )
+def _check_unused(engine: Engine) -> None:
     with engine.connect() as connection:
         if connection.execute(text("SELECT to_regclass('public.process')")).scalar() is None:
             return

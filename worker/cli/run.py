@@ -76,6 +76,7 @@ def _summary(data: DataDirectory, addresses: Addresses) -> str:
     lines += [
         "",
         "  In another terminal:",
+        f"    {where}kadencia init         set up the first company, account and task",
         f"    {where}kadencia doctor       does everything work?",
         f"    {where}kadencia --help       what else there is",
         "",
@@ -127,14 +128,13 @@ def restore(
     """
     try:
         with backups.reachable(context.settings(), _data(), make=True) as place:
-            if force and backups.holds_something(place):
-                before = place.data.path / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
-                place.data.prepare()
-                backups.backup(place, before)
-                sys.stdout.write(f"what was there before is in {before}\n")
-            manifest = backups.restore(place, file.absolute(), force=force)
+            before = place.data.path / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
+            place.data.prepare()
+            manifest = backups.restore(place, file.absolute(), keep=before if force else None)
     except BackupError as error:
         raise CommandError(str(error), Exit.FAILED) from None
+    if before.exists():
+        sys.stdout.write(f"what was there before is in {before}\n")
     sys.stdout.write(
         f"restored the backup of {manifest.made_at[:16].replace('T', ' ')} UTC; "
         f"schema {manifest.schema}\n"

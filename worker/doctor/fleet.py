@@ -125,6 +125,8 @@ def tasks(installation: Installation, connection: Connection) -> Iterator[Findin
     silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
     live = {one.server for one in seen if not one.is_silent(now, silent_after)}
     name = "automatic tasks"
+    if not rows:
+        yield ok(name, "none is active, so nothing is sent; `kadencia init` sets the first up")
     for row in rows:
         if row.server not in live:
             start = f"start `kadencia worker --server {row.server}`"
