@@ -40,8 +40,8 @@ ON_THE_WAY = text("""
 SENT = text("""
     SELECT coalesce(sum(cost), 0) FROM attempt
     WHERE task_id = ANY (CAST(:tasks AS bigint[])) AND state = 'accepted'
-      AND opened_at > clock_timestamp() - CAST(:window AS interval) - CAST(:longest AS interval)
-      AND closed_at > clock_timestamp() - CAST(:window AS interval)
+      AND opened_at > statement_timestamp() - CAST(:window AS interval) - CAST(:longest AS interval)
+      AND closed_at > statement_timestamp() - CAST(:window AS interval)
 """)
 
 # By ix_message_parked.

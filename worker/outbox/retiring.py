@@ -11,14 +11,14 @@ BATCH = 1000  # chosen: some 50 ms, and little for vacuum to do at once
 LET_BODIES_GO = text("""
     UPDATE message SET body_id = NULL, fields = NULL WHERE id IN (
         SELECT id FROM message
-        WHERE settled_at < clock_timestamp() - CAST(:age AS interval) AND body_id IS NOT NULL
+        WHERE settled_at < statement_timestamp() - CAST(:age AS interval) AND body_id IS NOT NULL
         ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
 # Recipients and attempts go with their message.
 DROP_MESSAGES = text("""
     DELETE FROM message WHERE id IN (
-        SELECT id FROM message WHERE settled_at < clock_timestamp() - CAST(:age AS interval)
+        SELECT id FROM message WHERE settled_at < statement_timestamp() - CAST(:age AS interval)
         ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
@@ -26,7 +26,7 @@ DROP_MESSAGES = text("""
 DROP_BODIES = text("""
     DELETE FROM body WHERE id IN (
         SELECT b.id FROM body b
-        WHERE b.created_at < clock_timestamp() - interval '1 day'
+        WHERE b.created_at < statement_timestamp() - interval '1 day'
           AND NOT EXISTS (SELECT FROM message m WHERE m.body_id = b.id)
         LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
@@ -40,7 +40,7 @@ DROP_ATTACHMENTS = text("""
 
 DROP_JOURNAL = text("""
     DELETE FROM task_run WHERE id IN (
-        SELECT id FROM task_run WHERE ended_at < clock_timestamp() - CAST(:age AS interval)
+        SELECT id FROM task_run WHERE ended_at < statement_timestamp() - CAST(:age AS interval)
         LIMIT :batch)
 """)
 

@@ -24,7 +24,7 @@ UNKNOWN = text("""
 ATTEMPTS = text("""
     SELECT task_id, count(*) AS attempts, count(*) FILTER (WHERE state = 'rejected') AS rejected
     FROM attempt
-    WHERE opened_at > clock_timestamp() - :window AND state NOT IN ('open', 'void')
+    WHERE opened_at > statement_timestamp() - :window AND state NOT IN ('open', 'void')
     GROUP BY task_id
 """)
 
