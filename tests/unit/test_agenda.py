@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.agenda import CONNECTION_US, DOMAIN_US, Limits, Used, room, wait_us
+from worker.core.agenda import (
+    CONNECTION_US,
+    DOMAIN_US,
+    UNLIMITED,
+    Largest,
+    Limits,
+    Used,
+    largest,
+    room,
+    wait_us,
+)
 from worker.core.pace import Pace, admit
 from worker.core.slots import Bound
 
@@ -61,6 +71,20 @@ def test_an_account_without_a_limit_of_its_own_has_no_end():
     assert room(replace(LIMITS, account=None), used(account=10**9), 4).account is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, Largest(50, 50, 20), id="the account's limit is the lowest"),
+        pytest.param({"account": None}, Largest(100, 90, 20), id="the reserve is not for others"),
+        pytest.param(
+            {"account": None, "domain": None}, Largest(100, 90, UNLIMITED), id="no limit of domains"
+        ),
+    ],
+)
+def test_no_message_may_be_larger_than_what_its_limits_ever_hold(changes, expected):
+    assert largest(replace(LIMITS, **changes)) == expected
+
+
 def test_the_room_does_not_share_its_count_of_domains_with_what_was_read():
     before = used(domains={"a.example": 3})
 
@@ -72,7 +96,7 @@ def test_the_room_does_not_share_its_count_of_domains_with_what_was_read():
 @pytest.mark.parametrize(
     ("bound", "changes", "released", "expected_us"),
     [
-        pytest.param(Bound.CONNECTION, {}, 0, QUANTUM_US // 5, id="a connection is soon free"),
+        pytest.param(Bound.CONNECTION, {}, 0, CONNECTION_US, id="a connection is soon free"),
         pytest.param(Bound.PACE, {}, 1, 36 * SECOND_US, id="the slot after the one just used"),
         pytest.param(Bound.PACE, {}, 2, 72 * SECOND_US, id="or after the two"),
         pytest.param(
@@ -127,6 +151,13 @@ def test_the_room_does_not_share_its_count_of_domains_with_what_was_read():
             id="but others are looked for meanwhile",
         ),
         pytest.param(Bound.DOMAIN, {}, 0, QUANTUM_US, id="a domain of which nothing is known"),
+        pytest.param(
+            Bound.SIZE,
+            {"task_oldest_us": NOW_US},
+            0,
+            DOMAIN_US,
+            id="what is too big is passed over for a while",
+        ),
     ],
 )
 def test_a_task_is_swept_again_when_what_bound_it_gives_way(bound, changes, released, expected_us):
@@ -138,7 +169,6 @@ def test_a_task_is_swept_again_when_what_bound_it_gives_way(bound, changes, rele
     [
         pytest.param(SECOND_US, CONNECTION_US, id="half a second"),
         pytest.param(SECOND_US // 10, SECOND_US // 10, id="no more than a quantum"),
-        pytest.param(5 * SECOND_US, SECOND_US, id="no less than a fifth of one"),
     ],
 )
 def test_a_task_that_lacks_connections_looks_again_soon(quantum_us, expected_us):
@@ -170,7 +200,9 @@ def test_no_task_is_swept_without_a_pause_or_forgotten_for_over_an_hour(
     )
     limits = replace(LIMITS, pace=Pace(interval_us, 8))
 
-    assert quantum_us // 5 <= wait_us(bound, limits, found, released, quantum_us) <= HOUR_US
+    wait = wait_us(bound, limits, found, released, quantum_us)
+
+    assert min(quantum_us // 5, CONNECTION_US) <= wait <= HOUR_US
 
 
 @given(st.integers(-HOUR_US, HOUR_US), st.integers(0, 20), st.integers(1, 60 * SECOND_US))

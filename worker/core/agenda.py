@@ -12,7 +12,7 @@ CONNECTION_US = 500_000
 """Chosen: a hand-over takes a fraction of a second, so a connection is soon free again."""
 
 DOMAIN_US = 30_000_000
-"""Chosen: the longest until a task whose remaining domains are full looks at others again."""
+"""Chosen: the longest until a task that passes over what remains looks for others again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,33 @@ class Used:
     domains: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The most recipients of a message that may ever go, in all and in one domain."""
+
+    transactional: int
+    other: int
+    in_domain: int
+
+
+UNLIMITED = 2**15 - 1
+"""More recipients than a message can have."""
+
+
+def largest(limits: Limits) -> Largest:
+    """What no message may exceed, however long it waits.
+
+    One that is too big, since a limit was lowered after it was enqueued, is left lying: it must
+    not keep the others from going.
+    """
+    account = UNLIMITED if limits.account is None else limits.account
+    return Largest(
+        transactional=min(limits.cadence, account),
+        other=min(limits.cadence - limits.reserve, account),
+        in_domain=UNLIMITED if limits.domain is None else limits.domain,
+    )
+
+
 def room(limits: Limits, used: Used, connections: int) -> Room:
     """The room that is left under each budget."""
     tat_us = _tat_us(limits, used, 0)
@@ -104,7 +131,9 @@ def wait_us(bound: Bound, limits: Limits, used: Used, released: int, quantum_us:
     }.get(bound, used.task_oldest_us)
     # Nothing in the log: what is on its way fills the budget, and will soon be there.
     leaves_us = oldest_us + limits.window_us - used.now_us if oldest_us else 0
-    longest_us = min(limits.window_us, DOMAIN_US) if bound is Bound.DOMAIN else limits.window_us
+    longest_us = limits.window_us
+    if bound is Bound.DOMAIN or bound is Bound.SIZE:
+        longest_us = min(longest_us, DOMAIN_US)
     return min(max(leaves_us, quantum_us), longest_us)
 
 

@@ -22,6 +22,7 @@ class Bound(StrEnum):
     CONNECTION = "all connections of the SMTP account are in use"
     BREAKER = "the SMTP account refuses us and is left alone for a while"
     PLAN = "outside the plan"
+    SIZE = "what remains has more recipients than a limit can ever hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,14 @@ class Room:
             return Bound.RESERVE
         if not one.transactional and one.cost > self.paced and not self.idle:
             return Bound.PACE
-        if self.domain_limit is not None and any(
-            self.domain_used.get(name, 0) + n > self.domain_limit for name, n in one.domains.items()
-        ):
-            return Bound.DOMAIN
-        return None
+        return Bound.DOMAIN if self.tight(one) else None
+
+    def tight(self, one: Candidate[K]) -> set[str]:
+        """Its domains that have too little room left for it."""
+        if self.domain_limit is None:
+            return set()
+        used, limit = self.domain_used, self.domain_limit
+        return {name for name, n in one.domains.items() if used.get(name, 0) + n > limit}
 
     def take(self, one: Candidate[K]) -> None:
         """Count a candidate as released."""

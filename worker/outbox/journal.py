@@ -27,10 +27,11 @@ SWEPT = text("""
 TELL_BEAT = text("SELECT pg_notify('kadencia_task', CAST(:task AS text))")
 SOON = timedelta(seconds=1)
 
-# Guarded by the sweep's number: a wake-up that came meanwhile has the last word.
+# Whatever woke the task meanwhile has the last word: a newer sweep, or whoever made it due.
 SET_NEXT = text("""
     UPDATE automatic_task SET next_run_at = :next_run_at, waits_for = :waits_for
     WHERE id = :task AND sweep_no = :sweep_no
+      AND (next_run_at IS NULL OR next_run_at > clock_timestamp())
 """)
 
 NOTE_RUN = text("""
@@ -71,7 +72,11 @@ def set_next(
     waits: Waits,
     now: datetime,
 ) -> None:
-    """Say when the task is to be swept next, unless a newer sweep is already called for."""
+    """Say when the task is to be swept next, unless it is due already or a newer sweep was begun.
+
+    A sweep takes the task's row as it is at its start, due half a minute later: if it is due
+    before this sweep has ended, something has changed that this sweep did not see.
+    """
     connection.execute(
         SET_NEXT,
         {"task": task_id, "sweep_no": sweep_no, "next_run_at": at, "waits_for": waits.value},

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import string
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
 from models.states import Priority
+from worker.core.agenda import Largest
 from worker.core.slots import Candidate
 from worker.outbox.waking import TAKES_LANE
 
 FIRST_LOOK = 500  # chosen: rows by age, before going domain by domain
-DOMAINS_MOST = 2000  # chosen: domains that one sweep goes through
+STEPS = 150  # chosen: domains that a sweep goes through from each start
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,25 @@ LANES = text(f"""
     SELECT l.id FROM lane l JOIN automatic_task t ON t.id = :task WHERE {TAKES_LANE}
 """)  # noqa: S608  no value of anybody's is in it
 
+# What no limit lets through, ever; in each domain by itself, too.
+TOO_BIG = """
+    ({0}.cost > CASE {0}.priority WHEN 0 THEN :transactional ELSE :other END
+     OR CASE WHEN {0}.domains IS NULL THEN {0}.cost > :in_domain
+        ELSE EXISTS (SELECT FROM jsonb_each_text({0}.domains) AS d(name, n)
+                     WHERE d.n::int > :in_domain) END)
+"""
+FITS = (
+    """
+    {0}.expires_at > statement_timestamp()
+    AND {0}.domain <> ALL (string_to_array(:without, ' '))
+    AND ({0}.domains IS NULL OR NOT {0}.domains ?| string_to_array(:without, ' '))
+    AND NOT """
+    + TOO_BIG
+)
+
 # One scan of ix_message_ready for each lane, oldest first, whatever the backlog. What bounds it is
 # the start of the statement: clock_timestamp() is volatile, and so no bound of an index scan.
-OLDEST = text("""
+OLDEST = text(f"""
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
     FROM unnest(CAST(:lanes AS bigint[])) AS lane(id) CROSS JOIN LATERAL (
         SELECT * FROM (
@@ -50,37 +69,38 @@ OLDEST = text("""
             WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'
               AND r.not_before <= statement_timestamp()
             ORDER BY r.not_before LIMIT :look) AS looked
-        WHERE looked.domain <> ALL (CAST(:without AS text[]))
-          AND looked.expires_at > statement_timestamp()
+        WHERE {FITS.format("looked")}
         ORDER BY looked.not_before LIMIT :most) AS m
     ORDER BY m.not_before LIMIT :most
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 # When full domains hide the rest: skip from domain to domain along ix_message_ready_domain, so
-# that a full one costs a step, however many messages wait for it.
-BY_DOMAIN = text("""
+# that a full one costs a step, however many messages wait for it. So many steps from each start,
+# so that thousands of domains cost no more than hundreds.
+BY_DOMAIN = text(f"""
     WITH RECURSIVE hop(lane_id, domain, n) AS (
-        SELECT lane.id, (
-            SELECT min(r.domain) FROM message r
-            WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'), 1
+        SELECT lane.id, start.domain, 0
         FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+        CROSS JOIN unnest(CAST(:starts AS text[])) AS start(domain)
         UNION ALL
         SELECT hop.lane_id, (
             SELECT r.domain FROM message r
             WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
               AND r.domain > hop.domain
             ORDER BY r.lane_id, r.priority, r.domain LIMIT 1), hop.n + 1
-        FROM hop WHERE hop.domain IS NOT NULL AND hop.n < :domains_most)
+        FROM hop WHERE hop.domain IS NOT NULL AND hop.n < :steps)
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
-    FROM hop CROSS JOIN LATERAL (
+    FROM (
+        SELECT DISTINCT lane_id, domain FROM hop
+        WHERE n > 0 AND domain <> ALL (string_to_array(:without, ' '))) AS open
+    CROSS JOIN LATERAL (
         SELECT * FROM message r
-        WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
-          AND r.domain = hop.domain AND r.not_before <= statement_timestamp()
-          AND r.expires_at > statement_timestamp()
+        WHERE r.lane_id = open.lane_id AND r.priority = :priority AND r.state = 'ready'
+          AND r.domain = open.domain AND r.not_before <= statement_timestamp()
+          AND {FITS.format("r")}
         ORDER BY r.not_before LIMIT :most) AS m
-    WHERE hop.domain <> ALL (CAST(:without AS text[]))
     ORDER BY m.not_before LIMIT :most
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 NEXT_DUE = text("""
     SELECT min(m.not_before) FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
@@ -92,7 +112,7 @@ NEXT_DUE = text("""
         ORDER BY r.not_before LIMIT 1) AS m
 """)
 
-ANY_READY = text("""
+ANY = """
     SELECT EXISTS (
         SELECT FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
         CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
@@ -100,8 +120,11 @@ ANY_READY = text("""
             SELECT FROM message r
             WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
               AND r.not_before <= statement_timestamp()
+              AND r.expires_at > statement_timestamp() AND {}
             ORDER BY r.not_before LIMIT 1) AS m)
-""")
+"""
+ANY_READY = text(ANY.format("true"))
+ANY_TOO_BIG = text(ANY.format(TOO_BIG.format("r")))
 
 # Two sweeps of different tasks may share a lane: whoever locks a row first has it.
 LEASE = text("""
@@ -141,15 +164,20 @@ def lanes_of(connection: Connection, task_id: int) -> list[int]:
 
 
 def candidates(
-    connection: Connection, lanes: Sequence[int], most: int, without: Sequence[str]
+    connection: Connection,
+    lanes: Sequence[int],
+    most: int,
+    without: Sequence[str],
+    largest: Largest,
 ) -> list[Candidate[int]]:
-    """Up to `most` messages that may go now, best priority and oldest first.
+    """Ready messages in the order in which they should go: best priority, then oldest.
 
     Args:
-        connection: within the sweep's transaction.
-        lanes: from `lanes_of`.
+        connection: in the sweep's transaction.
+        lanes: whose messages may be taken.
         most: how many are of use.
-        without: domains that are full; messages to several domains are known by their first.
+        without: full domains.
+        largest: what is bigger can never go.
     """
     found: list[Candidate[int]] = []
     for priority in Priority:
@@ -161,8 +189,10 @@ def candidates(
             "priority": int(priority),
             "most": wanted,
             "look": FIRST_LOOK + wanted,
-            "without": list(without),
-            "domains_most": DOMAINS_MOST,
+            "without": " ".join(without),
+            **asdict(largest),
+            "starts": _starts(without),
+            "steps": STEPS,
         }
         rows = connection.execute(OLDEST, values).all()
         if without and len(rows) < wanted:
@@ -178,6 +208,17 @@ def candidates(
     return found
 
 
+def _starts(full: Sequence[str]) -> list[str]:
+    """Where to begin among the domains: by chance too, so that each has its turn.
+
+    What has room lies before, between or beyond the full ones.
+    """
+    if not full:
+        return []
+    letters = "".join(random.choices(string.ascii_lowercase + string.digits, k=2))  # noqa: S311
+    return ["", letters, random.choice(full), max(full)]  # noqa: S311
+
+
 def next_due(connection: Connection, lanes: Sequence[int]) -> datetime | None:
     """When the next message that waits for its time may go."""
     due: datetime | None = connection.execute(NEXT_DUE, {"lanes": list(lanes)}).scalar()
@@ -187,6 +228,12 @@ def next_due(connection: Connection, lanes: Sequence[int]) -> datetime | None:
 def any_ready(connection: Connection, lanes: Sequence[int]) -> bool:
     """Whether a message waits that might go now, were there room."""
     return bool(connection.execute(ANY_READY, {"lanes": list(lanes)}).scalar_one())
+
+
+def any_too_big(connection: Connection, lanes: Sequence[int], largest: Largest) -> bool:
+    """Whether a message waits that no limit will let through as it is."""
+    values = {"lanes": list(lanes), **asdict(largest)}
+    return bool(connection.execute(ANY_TOO_BIG, values).scalar_one())
 
 
 def lease(

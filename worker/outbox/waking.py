@@ -27,17 +27,18 @@ WAKE_FOR = text(f"""
         FOR UPDATE OF t SKIP LOCKED)
 """)  # noqa: S608  no value of anybody's is in it
 
+# A task that waits for a slot passes over bulk, but not over a transactional message.
 WAKE_IDLE = text(f"""
     UPDATE automatic_task SET next_run_at = clock_timestamp() WHERE id IN (
         SELECT t.id FROM automatic_task t
-        WHERE t.active AND t.waits_for = 'work'
+        WHERE t.active AND t.waits_for <> 'plan'
           AND (t.next_run_at IS NULL OR t.next_run_at > clock_timestamp())
           AND EXISTS (
             SELECT FROM lane l CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
             CROSS JOIN LATERAL (
                 SELECT FROM message r
                 WHERE r.lane_id = l.id AND r.priority = p.priority AND r.state = 'ready'
-                  AND r.not_before <= clock_timestamp()
+                  AND r.not_before <= statement_timestamp()
                 ORDER BY r.not_before LIMIT 1) AS waiting
             WHERE {TAKES_LANE})
         FOR UPDATE OF t SKIP LOCKED)
@@ -57,5 +58,8 @@ def wake_for(connection: Connection, lanes: Sequence[int], urgent: Sequence[int]
 
 
 def wake_idle(connection: Connection) -> int:
-    """Have tasks swept that wait for work although there is some: the net under `wake_for`."""
+    """Have tasks swept that wait although there is work for them: the net under `wake_for`.
+
+    That one passes over a task whose row is locked, as it is at the end of a sweep.
+    """
     return connection.execute(WAKE_IDLE).rowcount

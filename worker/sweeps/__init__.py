@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +19,12 @@ from worker.core import agenda, breaker
 from worker.core.agenda import Limits, Used
 from worker.core.pace import pace_of
 from worker.core.plan import Plan, next_start, open_until
-from worker.core.slots import Bound, Candidate, Room, choose
+from worker.core.slots import Bound
 from worker.crashpoints import CrashPoint, reach
 from worker.outbox import journal, leases
 from worker.outbox.leases import Lease
 from worker.rebuild import rebuild
+from worker.sweeps.picking import Picker
 from worker.throttle import LogLost, Look, Throttle, ThrottleUnavailable
 
 log = structlog.get_logger()
@@ -31,11 +32,14 @@ log = structlog.get_logger()
 LOCK_WAIT = text("SET LOCAL lock_timeout = '5s'")
 REDIS_AWAY = timedelta(seconds=5)
 """Chosen: how soon a sweep that got no answer from Redis is tried again."""
+DISABLED = timedelta(seconds=30)
+"""Chosen: a task is woken when its account is enabled; this is the net."""
 
 MICROSECONDS = 1_000_000
 WAITS = {
     Bound.WORK: Waits.WORK,
     Bound.DOMAIN: Waits.DOMAIN,
+    Bound.SIZE: Waits.DOMAIN,
     Bound.CONNECTION: Waits.CONNECTION,
 }
 """What the others wait for is a slot."""
@@ -84,10 +88,10 @@ class Sweeper:
             How many messages were released.
         """
         try:
-            leased = self._release(task_id, sweep_no)
+            leased = self._release(task_id, sweep_no, first=True)
         except LogLost:
-            rebuild(self._engine, self._throttle)
-            leased = self._release(task_id, sweep_no)
+            self._rebuild()
+            leased = self._release(task_id, sweep_no, first=False)
         reach(CrashPoint.SWEEP_LEASED)
         for number, lease in enumerate(leased):
             if number == len(leased) // 2:
@@ -100,7 +104,13 @@ class Sweeper:
             )
         return len(leased)
 
-    def _release(self, task_id: int, sweep_no: int) -> Sequence[Lease]:
+    def _rebuild(self) -> None:
+        try:
+            rebuild(self._engine, self._throttle)
+        except ThrottleUnavailable as error:
+            log.warning("the throttle's log was not rebuilt", error=str(error))
+
+    def _release(self, task_id: int, sweep_no: int, *, first: bool) -> Sequence[Lease]:
         with db.transaction(self._engine) as connection:
             # Waiting, not trying: a sweep that gave way to a stale one would be lost.
             connection.execute(LOCK_WAIT)
@@ -110,11 +120,15 @@ class Sweeper:
                 return ()
             # Tasks that share an account share its connections and its limits.
             db.lock_alone(connection, db.Lock.ACCOUNT, task.smtp_account_id)
-            done = self._plan(connection, task)
+            try:
+                with connection.begin_nested():
+                    done = self._plan(connection, task)
+            except ThrottleUnavailable as error:
+                if first and isinstance(error, LogLost):
+                    raise
+                done = _Outcome((), str(error), Waits.SLOT, task.now + REDIS_AWAY)
             journal.note(connection, task_id, len(done.leases), done.why)
-            journal.set_next(
-                connection, task_id, sweep_no, done.next_run_at, done.waits, task.now
-            )
+            journal.set_next(connection, task_id, sweep_no, done.next_run_at, done.waits, task.now)
         log.info(
             "swept", task=task_id, released=len(done.leases), why=done.why, next=done.next_run_at
         )
@@ -130,19 +144,13 @@ class Sweeper:
             start = next_start(plan, task.now)
             return _Outcome((), Bound.PLAN.value, Waits.PLAN, start)
         if not task.enabled:
-            return _Outcome((), "the SMTP account is disabled", Waits.WORK, None)
+            return _Outcome((), "the SMTP account is disabled", Waits.SLOT, task.now + DISABLED)
         connections = breaker.connections(
             task.most_connections, task.breaker_failures, task.breaker_until, task.now
         )
         if connections < 1:
             return _Outcome((), Bound.BREAKER.value, Waits.SLOT, task.breaker_until)
-        try:
-            look = self._look(task)
-        except LogLost:
-            raise
-        except ThrottleUnavailable as error:
-            return _Outcome((), str(error), Waits.SLOT, task.now + REDIS_AWAY)
-        return self._fill(connection, task, look, connections)
+        return self._fill(connection, task, self._look(task), connections)
 
     def _look(self, task: Row[Any]) -> Look:
         return self._throttle.look(
@@ -156,46 +164,13 @@ class Sweeper:
         self, connection: Connection, task: Row[Any], look: Look, connections: int
     ) -> _Outcome:
         limits = self._limits(task)
-        way = leases.on_the_way(connection, task.smtp_account_id, task.id)
-        lanes = leases.lanes_of(connection, task.id)
-        room = agenda.room(limits, _used(look, way, {}), connections - way.account_messages)
-        found, domains, full = self._candidates(connection, task, lanes, look, way, room)
-        room.domain_used = dict(domains)
-        chosen, bound = choose(found, room)
-        leased = leases.lease(
-            connection,
-            task.id,
-            [one.key for one in chosen],
-            timedelta(seconds=self._settings.released_deadline_seconds),
+        picker = Picker(connection, self._throttle, task, limits, look, connections)
+        leased, bound, cost = picker.pick(
+            timedelta(seconds=self._settings.released_deadline_seconds)
         )
-        if bound is Bound.WORK and full and leases.any_ready(connection, lanes):
-            bound = Bound.DOMAIN
-        used, cost = _used(look, way, domains), sum(one.cost for one in chosen)
-        due = leases.next_due(connection, lanes)
-        next_run_at = self._next(task, bound, limits, used, cost, due)
+        due = leases.next_due(connection, picker.lanes)
+        next_run_at = self._next(task, bound, limits, picker.used, cost, due)
         return _Outcome(leased, bound.value, WAITS.get(bound, Waits.SLOT), next_run_at)
-
-    def _candidates(
-        self,
-        connection: Connection,
-        task: Row[Any],
-        lanes: Sequence[int],
-        look: Look,
-        way: leases.OnTheWay,
-        room: Room,
-    ) -> tuple[list[Candidate[int]], dict[str, int], set[str]]:
-        """Candidates whose domains have room, what is used of these domains, and the full ones."""
-        full = set(look.full_domains)
-        while True:
-            # One more than fits, so that what stands in its way is known.
-            found = leases.candidates(connection, lanes, _most(room), sorted(full))
-            used = self._domains(task, found, way)
-            # Full, and not known as such: a loss of the log took the note of it along.
-            missed = {d for d, n in used.items() if n >= (task.domain_hourly_limit or 0)} - full
-            if not missed:
-                return found, used, full
-            self._throttle.note_full(task.smtp_account_id, sorted(missed))
-            full |= missed
 
     def _limits(self, task: Row[Any]) -> Limits:
         settings = self._settings
@@ -209,16 +184,6 @@ class Sweeper:
             pace=pace_of(task.cadence, window_us, burst_us),
             window_us=window_us,
         )
-
-    def _domains(
-        self, task: Row[Any], found: Sequence[Candidate[int]], way: leases.OnTheWay
-    ) -> dict[str, int]:
-        """How much is used of each candidate's domain, where that is limited."""
-        if task.domain_hourly_limit is None:
-            return {}
-        names = sorted({name for one in found for name in one.domains})
-        logged = self._throttle.domains_used(task.smtp_account_id, names)
-        return {name: logged[name] + way.domains_released.get(name, 0) for name in names}
 
     def _next(
         self,
@@ -247,27 +212,4 @@ def plan_of(task: Row[Any]) -> Plan | None:
         return None
     return Plan(
         frozenset(task.plan_days), task.plan_from, task.plan_until, ZoneInfo(task.time_zone)
-    )
-
-
-def _most(room: Room) -> int:
-    """How many candidates are of use: each costs at least 1."""
-    bounds = [room.connections, room.task]
-    if room.account is not None:
-        bounds.append(room.account)
-    return max(min(bounds), 0) + 1
-
-
-def _used(look: Look, way: leases.OnTheWay, domains: Mapping[str, int]) -> Used:
-    return Used(
-        now_us=look.now_us,
-        tat_us=look.tat_us,
-        task=look.task_used,
-        task_oldest_us=look.task_oldest_us,
-        account=look.account_used,
-        account_oldest_us=look.account_oldest_us,
-        domain_free_at_us=look.domain_free_at_us,
-        task_released=way.task_released,
-        account_released=way.account_released,
-        domains=domains,
     )
