@@ -12,6 +12,10 @@ CONTROL_QUEUE = "kadencia.control"
 """Periodic work that any server's control process may do: recover, retention, alarms."""
 
 
+OWN_QUEUES = "kadencia.process."
+"""What the names of each process's own queues begin with."""
+
+
 class Task(StrEnum):
     """Celery's task names."""
 
@@ -66,4 +70,4 @@ def own_queue(process: str, part: str) -> str:
     >>> own_queue("0f3c", "send")
     'kadencia.process.0f3c.send'
     """
-    return f"kadencia.process.{process}.{part}"
+    return f"{OWN_QUEUES}{process}.{part}"

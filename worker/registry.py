@@ -37,6 +37,8 @@ OTHERS = text("""
 
 ALIVE = text("SELECT id FROM process WHERE beat_at > clock_timestamp() - interval '30 seconds'")
 
+LISTED = text("SELECT id FROM process")
+
 ANSWER = {
     "control": text("UPDATE process SET control_answered_at = clock_timestamp() WHERE id = :id"),
     "send": text("UPDATE process SET send_answered_at = clock_timestamp() WHERE id = :id"),
@@ -99,6 +101,12 @@ def _server_id(connection: Connection, name: str) -> int:
         connection.execute(ADD_SERVER, {"name": name})
         found = connection.execute(SERVER, {"name": name}).scalar_one()
     return found
+
+
+def known(engine: Engine) -> set[str]:
+    """The ids of all processes that are listed, silent ones too."""
+    with db.transaction(engine) as connection:
+        return {str(process) for process in connection.execute(LISTED).scalars()}
 
 
 def send_canaries(engine: Engine, app: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from settings.names import Task
-from worker import recovery, registry, retention
+from worker import broker, recovery, registry, retention
 from worker.app import app
 from worker.process import here
 
@@ -35,6 +35,7 @@ def retain() -> None:
     """Drop what is kept no longer."""
     kit = here().kit
     retention.retain(kit.engine, kit.settings)
+    broker.clear_queues(kit.throttle.client, registry.known(kit.engine))
 
 
 @app.task(name=Task.CANARY)

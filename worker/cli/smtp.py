@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from models.automation import SmtpAccount
+from worker.accounts import smtp_settings
 from worker.cli import context
 from worker.cli.company import CompanyOption, zone_of
 from worker.cli.options import ACCOUNT, read_password, refuse_missing, takes
@@ -158,7 +159,7 @@ def try_out(
                 *probe.recipient_of(connection, to),
             )
     timeout = context.settings().answer_timeout_seconds
-    settings = register.smtp_settings(account, context.vault(), timeout)
+    settings = smtp_settings(account, context.vault(), timeout)
     with _refusals():
         probe.log_in(settings)
         as_whom = "without a log-in" if account.username is None else f"as {account.username}"

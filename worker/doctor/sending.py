@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row, select, text
 from models.automation import SmtpAccount
 from models.states import MessageState
 from worker import alarms
+from worker.accounts import smtp_settings
 from worker.doctor.findings import Finding, Installation, fault, ok, warning
 from worker.errors import TransportUnavailable
 from worker.outbox import figures
-from worker.registers import accounts, probe, safety
+from worker.registers import probe, safety
 from worker.transports.smtp import SmtpSettings
 from worker.vault import VaultError
 
@@ -93,7 +94,7 @@ def smtp(installation: Installation, connection: Connection) -> Iterator[Finding
 def _settings(installation: Installation, row: Row[Any]) -> SmtpSettings | None:
     """How to log in, with less patience; None if the password can't be opened: `keys` says so."""
     try:
-        found = accounts.smtp_settings(row, installation.vault, SMTP_SECONDS)
+        found = smtp_settings(row, installation.vault, SMTP_SECONDS)
     except VaultError:
         return None
     return replace(

@@ -25,9 +25,10 @@ from worker.registry import WorkerProcess
 
 log = structlog.get_logger()
 
-CELERY = (sys.executable, "-m", "celery", "-q", "-A", "worker.app", "worker")
+CELERY = (sys.executable, "-P", "-m", "celery", "-q", "-A", "worker.app", "worker")
+"""-P: a directory `worker` where the command was typed must not be taken for ours."""
 QUIET = ("--without-gossip", "--without-mingle")
-"""Gossip and mingle cost connections and a second at each start, and nothing here uses them."""
+"""They cost connections, and a second at each start, and nothing here uses them."""
 # Celery's warning of pickled tasks under root: ours are JSON.
 WARNINGS = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
 GRACE_SECONDS = 30.0

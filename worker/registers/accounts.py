@@ -11,7 +11,6 @@ from models.automation import AutomaticTask, SmtpAccount
 from worker.core.content import refuse_unsafe, shown
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import check_name, find, refuse_taken
-from worker.transports.smtp import SmtpSettings
 from worker.vault import Vault
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -118,29 +117,6 @@ def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
     )
     known = {column.name: getattr(account, column.name) for column in LISTED}
     return known | {"tasks": list(tasks.scalars())}
-
-
-def smtp_settings(account: Row[Any], vault: Vault, answer_timeout: float) -> SmtpSettings:
-    """An account as the transport takes it, the password opened.
-
-    Raises:
-        VaultError: the password was sealed with a key that is not at hand.
-    """
-    sealed = account.password
-    return SmtpSettings(
-        name=account.name,
-        host=account.host,
-        port=account.port,
-        security=account.security,
-        verify=account.verify,
-        ca_file=account.ca_file,
-        username=account.username,
-        password=None if sealed is None else vault.open(bytes(sealed)),
-        helo_name=account.helo_name,
-        connect_timeout=account.connect_timeout,
-        command_timeout=account.command_timeout,
-        answer_timeout=answer_timeout,
-    )
 
 
 def reseal_all(connection: Connection, vault: Vault) -> int:

@@ -60,7 +60,7 @@ class Throttle:
     """
 
     def __init__(self, client: redis.Redis, *, window_us: int, handover_max_us: int) -> None:
-        self._client = client
+        self.client = client
         self.window_us = window_us
         self.handover_max_us = handover_max_us
         # Nothing in a log counts for longer: what idles until then may go as a whole.
@@ -154,9 +154,9 @@ class Throttle:
         Raises:
             ThrottleUnavailable: no answer.
         """
-        seconds, micros = cast("tuple[int, int]", self._answer(self._client.time))
+        seconds, micros = cast("tuple[int, int]", self._answer(self.client.time))
         left = seconds * 1_000_000 + micros - self.window_us
-        pipe = self._client.pipeline(transaction=False)
+        pipe = self.client.pipeline(transaction=False)
         for domain in domains:
             pipe.zcount(domain_key(account_id, domain), f"({left}", "+inf")
         return dict(zip(domains, self._answer(pipe.execute), strict=True))
@@ -167,7 +167,7 @@ class Throttle:
         Raises:
             ThrottleUnavailable: no answer; the next sweep finds them again.
         """
-        self._answer(lambda: self._client.sadd(full_key(account_id), *domains))
+        self._answer(lambda: self.client.sadd(full_key(account_id), *domains))
 
     def begin_rebuild(self, nonce: str) -> int:
         """Leave the mark of a rebuild and return Redis's time in µs.
@@ -188,7 +188,7 @@ class Throttle:
             by_key: dict[str, dict[Any, Any]] = {}
             for key, member, score in chunk:
                 by_key.setdefault(key, {})[member] = score
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self.client.pipeline(transaction=False)
             for key, members in by_key.items():
                 pipe.zadd(key, members, gt=True)
                 pipe.pexpire(key, self._keep_ms)
@@ -220,9 +220,9 @@ class Throttle:
 
         def ask() -> Any:
             try:
-                return self._client.evalsha(digest, len(keys), *keys, *args)
+                return self.client.evalsha(digest, len(keys), *keys, *args)
             except NoScriptError:  # it did not run; a new server, or SCRIPT FLUSH
-                return self._client.eval(source, len(keys), *keys, *args)
+                return self.client.eval(source, len(keys), *keys, *args)
 
         return self._answer(ask)
 
