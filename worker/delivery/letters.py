@@ -86,7 +86,7 @@ def letter(claim: Claim, body: StoredBody) -> Letter:
         from_address=parse_address(row.sender_address),
         to=_shown(claim, "to"),
         cc=_shown(claim, "cc"),
-        subject=_filled(row.subject, body, fields, "subject", html=False),
+        subject=row.subject,  # filled at enqueue: what a column held is no template
         text=None if body.text is None else _filled(body.text, body, fields, "text", html=False),
         html=None if body.html is None else _filled(body.html, body, fields, "HTML", html=True),
         reply_to=tuple(parse_address(one) for one in row.reply_to or ()),
