@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
@@ -80,26 +78,6 @@ def test_it_stops_cleanly_and_writes_down_what_was_going_on(number):
 
         assert sink._process.wait(timeout=5) == 0
         assert [entry["sender"] for entry in sink.journal()] == ["a@x"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_it_ends_with_the_process_that_started_it():
-    starter = (
-        "import subprocess, sys;"
-        "sink = subprocess.Popen([sys.executable, '-m', 'worker.smtp_sink', '--with-parent'],"
-        " stdout=subprocess.PIPE, text=True);"
-        "print(sink.stdout.readline(), end='')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", starter], capture_output=True, text=True, check=True
-    )
-    port = int(done.stdout.rpartition(":")[2].strip('"}\n'))
-
-    deadline = time.monotonic() + 5
-    with pytest.raises(ConnectionRefusedError):  # noqa: PT012 - until it has ended
-        while time.monotonic() < deadline:
-            socket.create_connection(("127.0.0.1", port)).close()
-            time.sleep(0.02)
 
 
 def test_a_recipient_is_deferred_as_often_as_was_asked():

@@ -1,4 +1,4 @@
-"""Real `kadencia beat` and `kadencia worker` processes, on a database and a Redis of a test's own."""
+"""Real `kadencia beat` and `kadencia worker` processes, on servers of a test's own."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from worker.embedded import processes
 
 
 class SinkProcess:
@@ -25,11 +28,15 @@ class SinkProcess:
         base = Path(self._files.name)
         self.directory = base / "mails"
         self._journal = base / "journal.jsonl"
-        command = [sys.executable, "-m", "worker.smtp_sink", "--with-parent"]
+        command = [sys.executable, "-m", "worker.smtp_sink"]
         command += ["--directory", str(self.directory), "--journal", str(self._journal)]
         for fault in faults:
             command += ["--fault", fault]
-        self._process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            processes.command([*command, *arguments], signal.SIGTERM, None),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()  # empty if it ended; its words are on stderr
         if not line:

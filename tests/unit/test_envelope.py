@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.mail import envelope, soon
-from worker.core.outcomes import Outcome
-from worker.transports import Envelope, Transport
-from worker.transports.recording import RecordingTransport
+from worker.transports import Envelope
 from worker.transports.transaction import stuffed
 
 
@@ -44,24 +41,3 @@ def test_the_null_sender_and_international_addresses_make_an_envelope():
 )
 def test_no_line_of_the_content_can_be_the_final_dot(content, wire):
     assert stuffed(content) == wire
-
-
-def test_a_dry_run_keeps_the_mails_and_accepts_them_for_everybody():
-    transport = RecordingTransport()
-    way_out: Transport = transport
-
-    way_out.ready()
-    reply = way_out.send(envelope("a@x", "b@y"), soon())
-    way_out.close()
-
-    assert reply.outcome is Outcome.ACCEPTED
-    assert [each.recipient for each in reply.recipients] == ["a@x", "b@y"]
-    assert transport.sent == [envelope("a@x", "b@y")]
-
-
-def test_a_benchmark_need_not_keep_the_mails():
-    transport = RecordingTransport(keep=False)
-
-    transport.send(envelope(), soon())
-
-    assert transport.sent == []

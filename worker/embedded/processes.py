@@ -14,7 +14,6 @@ from typing import IO
 
 from worker.embedded import launch
 from worker.embedded.errors import NotReady
-from worker.embedded.launch import die_with_parent as die_with_parent
 
 POLL_SECONDS = 0.02
 LAST_SECONDS = 5.0

@@ -37,7 +37,6 @@ class Options:
     tls: str | None
     cert: Path | None
     key: Path | None
-    with_parent: bool
     manners: Manners
     faults: Faults
 
@@ -78,7 +77,6 @@ def parse(argv: Sequence[str]) -> Options:
         tls=args.tls,
         cert=args.cert,
         key=args.key,
-        with_parent=args.with_parent,
         manners=manners,
         faults=Faults(faults),
     )
@@ -110,7 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--delay", type=_seconds, default=0.0, help="seconds before each answer to a mail")
     add("--idle", type=_seconds, default=defaults.idle, help="close after so many idle seconds")
     add("--max-connections", type=_count, default=defaults.most_connections, help="at once")
-    add("--with-parent", action="store_true", help="stop when the starting process ends (Linux)")
     return parser
 
 

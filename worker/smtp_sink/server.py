@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import json
-import os
 import signal
 import ssl
 import sys
@@ -15,9 +12,6 @@ from collections.abc import Sequence
 from worker.smtp_sink.options import Options, parse
 from worker.smtp_sink.records import Records
 from worker.smtp_sink.session import Sink
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,8 +29,6 @@ def main(argv: Sequence[str]) -> int:
 
 def run(options: Options) -> int:
     """Serve until SIGTERM or SIGINT; see `main` for what it returns."""
-    if options.with_parent:
-        _die_with_parent()
     try:
         context = _tls_context(options)
     except OSError as error:
@@ -81,15 +73,6 @@ def _tls_context(options: Options) -> ssl.SSLContext | None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(options.cert, options.key)
     return context
-
-
-def _die_with_parent() -> None:
-    """Have the kernel send us SIGTERM when the process that started us ends. Linux only."""
-    parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before we asked
-        sys.exit(0)
 
 
 def _fail(error: OSError, what: str = "") -> int:
