@@ -17,7 +17,7 @@ from worker.core.slots import Candidate
 from worker.outbox.waking import TAKES_LANE
 
 FIRST_LOOK = 500  # chosen: rows by age, before going domain by domain
-STEPS = 150  # chosen: domains that a sweep goes through from each start
+STEPS = 75  # chosen: domains that a sweep goes through from each start
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,11 @@ TOO_BIG = """
         ELSE EXISTS (SELECT FROM jsonb_each_text({0}.domains) AS d(name, n)
                      WHERE d.n::int > :in_domain) END)
 """
+# NOT IN, not <> ALL: the planner weighs each element of an array, which takes it 5 ms for 2,000.
 FITS = (
     """
     {0}.expires_at > statement_timestamp()
-    AND {0}.domain <> ALL (string_to_array(:without, ' '))
+    AND {0}.domain NOT IN (SELECT unnest(string_to_array(:without, ' ')))
     AND ({0}.domains IS NULL OR NOT {0}.domains ?| string_to_array(:without, ' '))
     AND NOT """
     + TOO_BIG
@@ -92,7 +93,7 @@ BY_DOMAIN = text(f"""
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
     FROM (
         SELECT DISTINCT lane_id, domain FROM hop
-        WHERE n > 0 AND domain <> ALL (string_to_array(:without, ' '))) AS open
+        WHERE n > 0 AND domain NOT IN (SELECT unnest(string_to_array(:without, ' ')))) AS open
     CROSS JOIN LATERAL (
         SELECT * FROM message r
         WHERE r.lane_id = open.lane_id AND r.priority = :priority AND r.state = 'ready'
