@@ -39,6 +39,7 @@ WAKE_IDLE = text(f"""
                 SELECT FROM message r
                 WHERE r.lane_id = l.id AND r.priority = p.priority AND r.state = 'ready'
                   AND r.not_before <= statement_timestamp()
+                  AND (t.waits_for = 'work' OR p.priority = 0)
                 ORDER BY r.not_before LIMIT 1) AS waiting
             WHERE {TAKES_LANE})
         FOR UPDATE OF t SKIP LOCKED)
