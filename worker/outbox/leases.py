@@ -64,43 +64,46 @@ FITS = (
 # the start of the statement: clock_timestamp() is volatile, and so no bound of an index scan.
 OLDEST = text(f"""
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
-    FROM unnest(CAST(:lanes AS bigint[])) AS lane(id) CROSS JOIN LATERAL (
+    FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+    CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
+    CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT * FROM message r
-            WHERE r.lane_id = lane.id AND r.priority = :priority AND r.state = 'ready'
+            WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
               AND r.not_before <= statement_timestamp()
             ORDER BY r.not_before LIMIT :look) AS looked
         WHERE {FITS.format("looked")}
         ORDER BY looked.not_before LIMIT :most) AS m
-    ORDER BY m.not_before LIMIT :most
+    ORDER BY m.priority, m.not_before LIMIT :most
 """)  # noqa: S608  no value of anybody's is in it
 
 # When full domains hide the rest: skip from domain to domain along ix_message_ready_domain, so
 # that a full one costs a step, however many messages wait for it. So many steps from each start,
 # so that thousands of domains cost no more than hundreds.
 BY_DOMAIN = text(f"""
-    WITH RECURSIVE hop(lane_id, domain, n) AS (
-        SELECT lane.id, start.domain, 0
+    WITH RECURSIVE hop(lane_id, priority, domain, n) AS (
+        SELECT lane.id, p.priority, start.domain, 0
         FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+        CROSS JOIN unnest(CAST(:priorities AS smallint[])) AS p(priority)
         CROSS JOIN unnest(CAST(:starts AS text[])) AS start(domain)
         UNION ALL
-        SELECT hop.lane_id, (
+        SELECT hop.lane_id, hop.priority, (
             SELECT r.domain FROM message r
-            WHERE r.lane_id = hop.lane_id AND r.priority = :priority AND r.state = 'ready'
+            WHERE r.lane_id = hop.lane_id AND r.priority = hop.priority AND r.state = 'ready'
               AND r.domain > hop.domain
             ORDER BY r.lane_id, r.priority, r.domain LIMIT 1), hop.n + 1
         FROM hop WHERE hop.domain IS NOT NULL AND hop.n < :steps)
     SELECT m.id, m.domain, m.domains, m.cost, m.priority, m.not_before
     FROM (
-        SELECT DISTINCT lane_id, domain FROM hop
+        SELECT DISTINCT lane_id, priority, domain FROM hop
         WHERE n > 0 AND domain NOT IN (SELECT unnest(string_to_array(:without, ' ')))) AS open
     CROSS JOIN LATERAL (
         SELECT * FROM message r
-        WHERE r.lane_id = open.lane_id AND r.priority = :priority AND r.state = 'ready'
+        WHERE r.lane_id = open.lane_id AND r.priority = open.priority AND r.state = 'ready'
           AND r.domain = open.domain AND r.not_before <= statement_timestamp()
           AND {FITS.format("r")}
         ORDER BY r.not_before LIMIT :most) AS m
-    ORDER BY m.not_before LIMIT :most
+    ORDER BY m.priority, m.not_before LIMIT :most
 """)  # noqa: S608  no value of anybody's is in it
 
 NEXT_DUE = text("""
@@ -180,33 +183,28 @@ def candidates(
         without: full domains.
         largest: what is bigger can never go.
     """
-    found: list[Candidate[int]] = []
-    for priority in Priority:
-        wanted = most - len(found)
-        if wanted < 1:
-            break
-        values = {
-            "lanes": list(lanes),
-            "priority": int(priority),
-            "most": wanted,
-            "look": FIRST_LOOK + wanted,
-            "without": " ".join(without),
-            **asdict(largest),
-            "starts": _starts(without),
-            "steps": STEPS,
-        }
-        rows = connection.execute(OLDEST, values).all()
-        if without and len(rows) < wanted:
-            rows = connection.execute(BY_DOMAIN, values).all()
-        found += [
-            Candidate(
-                key=row.id,
-                domains=row.domains or {row.domain: row.cost},
-                transactional=priority is Priority.TRANSACTIONAL,
-            )
-            for row in rows
-        ]
-    return found
+    values = {
+        "lanes": list(lanes),
+        "most": most,
+        "look": FIRST_LOOK + most,
+        "without": " ".join(without),
+        **asdict(largest),
+    }
+    rows = connection.execute(OLDEST, values).all()
+    hidden = [p for p in Priority if sum(row.priority <= p for row in rows) < most]
+    if without and hidden:
+        further = {"priorities": [int(p) for p in hidden], "starts": _starts(without)}
+        others = connection.execute(BY_DOMAIN, values | further | {"steps": STEPS}).all()
+        both = {row.id: row for row in (*rows, *others)}.values()
+        rows = sorted(both, key=lambda row: (row.priority, row.not_before))[:most]
+    return [
+        Candidate(
+            key=row.id,
+            domains=row.domains or {row.domain: row.cost},
+            transactional=row.priority == Priority.TRANSACTIONAL,
+        )
+        for row in rows
+    ]
 
 
 def _starts(full: Sequence[str]) -> list[str]:
