@@ -126,6 +126,9 @@ class Delivery:
         if claim is None:
             return
         reach(CrashPoint.CLAIMED)
+        if claim.account_id != account.id:
+            self._undo(claim, None, "its automatic task got another SMTP account meanwhile")
+            return
         try:
             addressed = address(claim, self._body_of(claim))
         except ValueError as error:  # ContentError, and what an envelope or a letter refuses
@@ -187,10 +190,11 @@ class Delivery:
             self._body = body_id, self._persist(lambda c: bodies.read_body(c, body_id))
         return self._body[1]
 
-    def _undo(self, claim: Claim, asking: Asking, why: str) -> None:
+    def _undo(self, claim: Claim, asking: Asking | None, why: str) -> None:
         """Nothing was handed over and MAIL was not sent: as if it had not been claimed."""
         self._persist(lambda c: settling.undo(c, claim.message_id, claim.attempt, why))
-        self._permits.refund(asking)
+        if asking is not None:
+            self._permits.refund(asking)
         log.info("given back", message=claim.message_id, why=why)
 
     def _fail(self, claim: Claim, why: str) -> None:

@@ -1,0 +1,143 @@
+"""Sending while PostgreSQL is away: no answer is lost, nothing is sent twice."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.kernel import make_delivery, make_settings, make_throttle
+from tests.support.office import Office
+from tests.support.process_table import wait_until
+from tests.support.shared_database import shared_engine
+from tests.support.sink import SinkProcess
+from tests.support.tcp_proxy import Proxy
+from worker import db
+
+ROUTE, CLAIM, BODY, SETTLE = 1, 2, 3, 4
+"""The commits of one sending, in their order."""
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with SinkProcess(faults=["slow:slow@*:0.5"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def engine(services):
+    with shared_engine(services) as engine:
+        yield engine
+
+
+@pytest.fixture
+def proxy(engine):
+    with Proxy(engine.url.render_as_string(hide_password=False)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def office(engine, services, sink, proxy):
+    """An office whose sending process reaches the database by way of the proxy."""
+    throttle = make_throttle(engine, services.valkey_url(), make_settings())
+    office = Office(engine, throttle, sink)
+    by_proxy = db.make_engine(proxy.url, name="sending")
+    office.delivery = make_delivery(by_proxy, throttle, office.settings)
+    yield office
+    office.delivery.close()
+    by_proxy.dispose()
+
+
+@contextmanager
+def being_sent(office, made):
+    """While a message's dot is out and its answer has not come; waits for the end of sending."""
+    name = office.row(made).message_id.encode()
+    thread = threading.Thread(target=office.delivery.send, args=(made.id, made.lease))
+    thread.start()
+    wait_until(lambda: any(name in mail for mail in office.sink.mails()))
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
+def test_a_claim_whose_commit_had_no_answer_sends_nothing_and_goes_back(office, proxy, forward):
+    made = office.released(office.task())
+    proxy.cut_at_commit(CLAIM, forward=forward)
+
+    row = office.send(made)
+
+    assert proxy.cuts == 1
+    assert (row.state, row.attempts, row.why) == ("ready", 0, "the database was away at the claim")
+    assert [one.state for one in office.attempts(made)] == (["void"] if forward else [])
+    assert office.arrived(made) == []
+
+
+@pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
+def test_an_answer_whose_commit_had_no_answer_is_written_once(office, proxy, forward):
+    made = office.released(office.task())
+    proxy.cut_at_commit(SETTLE, forward=forward)
+
+    row = office.send(made)
+
+    assert proxy.cuts == 1
+    assert (row.state, row.attempts) == ("sent", 1)
+    assert [one.state for one in office.attempts(made)] == ["accepted"]
+    assert len(office.arrived(made)) == 1
+
+
+@pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
+def test_a_claim_is_taken_back_once_though_the_commit_of_that_had_no_answer(office, proxy, forward):
+    with office.engine.begin() as connection:
+        connection.execute(text("UPDATE installation SET generation = generation + 1"))
+    made = office.released(office.task())  # the log is no longer whole, so there is no permit
+    proxy.cut_at_commit(SETTLE, forward=forward)
+
+    row = office.send(made)
+
+    assert proxy.cuts == 1
+    assert (row.state, row.attempts) == ("ready", 0)
+    assert [one.state for one in office.attempts(made)] == ["void"]
+
+
+def test_a_body_is_read_though_the_database_went_away_meanwhile(office, proxy):
+    made = office.released(office.task())
+    proxy.cut_at_commit(BODY, forward=True)
+
+    assert office.send(made).state == "sent"
+
+
+def test_a_message_whose_route_cannot_be_read_stays_released_until_its_deadline(office, proxy):
+    made = office.released(office.task())
+    proxy.close()
+
+    assert office.send(made).state == "released"
+
+
+def test_an_answer_is_kept_until_the_database_is_back(office, proxy):
+    made = office.released(office.task(), to=["slow@firma.example"])
+
+    with being_sent(office, made):
+        proxy.close()
+        wait_until(lambda: [e for e in office.arrived(made) if e["code"]])
+        assert office.row(made).state == "sending"
+        proxy.open()
+
+    assert office.row(made).state == "sent"
+    [one] = office.attempts(made)
+    assert one.state == "accepted"
+
+
+def test_a_session_that_the_server_ends_loses_no_answer(office):
+    made = office.released(office.task(), to=["slow@firma.example"])
+
+    with being_sent(office, made), office.engine.begin() as connection:
+        connection.execute(
+            text("""
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE application_name = 'kadencia sending'""")
+        )
+
+    assert office.row(made).state == "sent"
+    assert len(office.arrived(made)) == 1
