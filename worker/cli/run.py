@@ -124,7 +124,7 @@ def restore(
     """Bring a backup back into an empty database.
 
     Nobody knows what was sent since the backup: every unsent message becomes unknown, and
-    nothing is sent until `kadencia start-all`.
+    nothing is sent until `kadencia start-all --reviewed`.
     """
     try:
         with backups.reachable(context.settings(), _data(), make=True) as place:
@@ -138,7 +138,8 @@ def restore(
     sys.stdout.write(
         f"restored the backup of {manifest.made_at[:16].replace('T', ' ')} UTC; "
         f"schema {manifest.schema}\n"
-        "Nothing is sent now. Review the unknown messages, then run `kadencia start-all`.\n"
+        "Nothing is sent now. Review the unknown messages, then run "
+        "`kadencia start-all --reviewed`.\n"
     )
 
 

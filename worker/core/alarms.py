@@ -113,7 +113,7 @@ def _of_installation(facts: Facts) -> Iterator[Concern]:
             Kind.STOPPED,
             "installation",
             "nothing is sent: the database was restored from a backup. Review the unknown "
-            "messages, then run `kadencia start-all`",
+            "messages, then run `kadencia start-all --reviewed`",
         )
     elif facts.stopped_why is not None:
         why = facts.stopped_why or "no reason was given"

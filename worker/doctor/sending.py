@@ -43,7 +43,7 @@ def standstill(_: Installation, connection: Connection) -> Iterator[Finding]:
         yield warning(
             "SENDING IS STOPPED",
             "the database was restored from a backup, and nobody knows what went since",
-            "review the unknown messages, then run `kadencia start-all`",
+            "review the unknown messages, then run `kadencia start-all --reviewed`",
         )
     elif state["stopped_at"] is not None:
         why = state["stopped_why"] or "no reason was given"
