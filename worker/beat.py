@@ -96,6 +96,12 @@ class Scheduler(beat.Scheduler):
             time.sleep(AWAY_SECONDS)
         return 0.0
 
+    def close(self) -> None:
+        """End both connections to the database, and what Celery holds."""
+        self._deafen()
+        self._engine.dispose()
+        super().close()
+
     def _until_next(self, connection: Connection) -> float:
         ahead: timedelta | None = connection.execute(NEXT_DUE).scalar()
         return IDLE_SECONDS if ahead is None else ahead.total_seconds()
@@ -131,10 +137,11 @@ class Scheduler(beat.Scheduler):
 
     def _hear(self) -> None:
         self._listener.poll()
-        said = {(one.channel, int(one.payload)) for one in self._listener.notifies}
+        # Anybody may notify; what is no number is not from us.
+        said = {(n.channel, n.payload) for n in self._listener.notifies if n.payload.isdecimal()}
         self._listener.notifies.clear()
-        lanes = sorted(n for channel, n in said if channel == "kadencia_ready")
-        urgent = sorted(n for channel, n in said if channel == "kadencia_urgent")
+        lanes = sorted(int(n) for channel, n in said if channel == "kadencia_ready")
+        urgent = sorted(int(n) for channel, n in said if channel == "kadencia_urgent")
         if lanes or urgent:
             with db.transaction(self._engine) as connection:
                 waking.wake_for(connection, lanes, urgent)

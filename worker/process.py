@@ -6,6 +6,9 @@ import functools
 import os
 import socket
 from dataclasses import dataclass
+from typing import Any
+
+from celery import signals
 
 from worker import bootstrap, crashpoints
 from worker.app import app
@@ -47,6 +50,13 @@ def here() -> Process:
         ),
     )
 
+
+def _say_good_bye(**_: Any) -> None:
+    if here.cache_info().currsize:
+        here().delivery.close()
+
+
+signals.worker_process_shutdown.connect(_say_good_bye)
 
 # A connection shared by two processes mixes up their answers.
 os.register_at_fork(after_in_child=here.cache_clear)
