@@ -195,8 +195,9 @@ def test_a_message_wakes_its_task_within_a_second(engine, beats, channel, waits_
             notify = text("SELECT pg_notify(:channel, :lane)")
             connection.execute(notify, {"channel": channel, "lane": str(task.lane_id)})
         wait_until(beats.swept)
+        took = time.monotonic() - began
 
-    assert time.monotonic() - began < 1
+    assert took < 0.5  # it sleeps for a second, unless something wakes it
 
 
 def test_what_nobody_announced_is_found_all_the_same(engine, beats):
