@@ -60,7 +60,7 @@ class Installation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="1")
     generation: Mapped[int] = mapped_column(server_default="0")
-    """The throttle's generation: raised by each rebuild of its log."""
+    """The throttle's generation: a new one, of a sequence, for each rebuild of its log."""
     stopped_at: Mapped[datetime | None]
     stopped_why: Mapped[str | None]
     restored: Mapped[bool] = mapped_column(server_default="false")

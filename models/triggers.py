@@ -79,6 +79,11 @@ CREATE TRIGGER log_limit AFTER INSERT OR UPDATE OF hourly_limit, domain_hourly_l
     ON smtp_account FOR EACH ROW EXECUTE FUNCTION log_account_limit();
 """
 
+# A sequence, since a number that a rolled-back rebuild left in Redis must never come again.
+GENERATIONS = """
+CREATE SEQUENCE throttle_generation AS integer;
+"""
+
 AFTER_CREATE = {
     Message.__tablename__: (CHECK_MOVE, CHECK_MOVE_TRIGGER),
     AutomaticTask.__tablename__: (
@@ -88,7 +93,7 @@ AFTER_CREATE = {
         LOG_TASK_LIMIT_TRIGGER,
     ),
     SmtpAccount.__tablename__: (LOG_ACCOUNT_LIMIT, LOG_ACCOUNT_LIMIT_TRIGGER),
-    Installation.__tablename__: ("INSERT INTO installation (id) VALUES (1);",),
+    Installation.__tablename__: (GENERATIONS, "INSERT INTO installation (id) VALUES (1);"),
 }
 """What each table needs besides itself, in order."""
 

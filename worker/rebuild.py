@@ -17,7 +17,9 @@ from worker.throttle import Throttle, ThrottleUnavailable, budgets_of, entries
 TRIES = 5  # chosen: a log that is lost again during each of them has another trouble
 
 GENERATION = text("SELECT generation FROM installation")
-RAISE_GENERATION = text("UPDATE installation SET generation = :generation")
+NEXT_GENERATION = text("""
+    UPDATE installation SET generation = nextval('throttle_generation') RETURNING generation
+""")
 
 
 def rebuild(engine: Engine, throttle: Throttle) -> bool:
@@ -40,19 +42,20 @@ def rebuild(engine: Engine, throttle: Throttle) -> bool:
             generation = connection.execute(GENERATION).scalar_one()
             if throttle.is_whole(generation):
                 return False
-            if _fill(connection, throttle, generation + 1):
+            if _fill(connection, throttle):
                 connection.commit()
                 return True
     raise ThrottleUnavailable(f"Redis lost the throttle's log again during {TRIES} rebuilds")
 
 
-def _fill(connection: Connection, throttle: Throttle, generation: int) -> bool:
+def _fill(connection: Connection, throttle: Throttle) -> bool:
     """Add every permit that may still count; False if the log was lost again meanwhile."""
     nonce = str(uuid.uuid4())
     # PostgreSQL's clock is read first: the time between makes permits count longer, not shorter.
     postgres_now = db.now(connection)
     redis_now_us = throttle.begin_rebuild(nonce)
-    connection.execute(RAISE_GENERATION, {"generation": generation})
+    # Never the number of an earlier rebuild, not even of one that was rolled back.
+    generation = connection.execute(NEXT_GENERATION).scalar_one()
     counted_us = throttle.window_us + throttle.handover_max_us
     attempts = evidence.counting(connection, postgres_now - timedelta(microseconds=counted_us))
     offset_us = redis_now_us - to_us(postgres_now)

@@ -193,7 +193,7 @@ class Losing(Throttle):
         super().add_permits(entries)
         if self.losses:
             self.losses -= 1
-            self._client.flushall()
+            self.client.flushall()
 
 
 def losing(url: str, losses: int) -> Losing:
@@ -268,3 +268,19 @@ def test_a_lot_of_attempts_is_added_in_full(engine, throttle, task, redis_url):
         task_id=task.id, account_id=task.account_id, domain_limit=None, generation=1
     )
     assert (look.task_used, look.account_used) == (12_000, 12_000)
+
+
+def test_a_rebuild_that_was_rolled_back_leaves_no_number_that_comes_again(engine, throttle):
+    with engine.connect() as connection:
+        assert _fill(connection, throttle)
+        left_in_redis = generation_in(connection)
+
+    assert not throttle.is_whole(generation(engine))
+    assert rebuild(engine, throttle)
+
+    assert generation(engine) != left_in_redis
+    assert not throttle.is_whole(left_in_redis)
+
+
+def generation_in(connection: Connection) -> int:
+    return connection.execute(text("SELECT generation FROM installation")).scalar_one()

@@ -31,8 +31,8 @@ _INSTALLATION = """
 UPDATE installation SET restored = true,
     stopped_at = coalesce(stopped_at, clock_timestamp()),
     stopped_why = 'restored from the backup of {made_at}',
-    generation = greatest(
-        generation + 1, floor(extract(epoch FROM clock_timestamp()) / 60)::integer);
+    generation = setval('throttle_generation', greatest(
+        generation + 1, floor(extract(epoch FROM clock_timestamp()) / 60)::integer));
 """
 
 _PROCESSES = "DELETE FROM process;\n"

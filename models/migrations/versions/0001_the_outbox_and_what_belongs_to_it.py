@@ -711,11 +711,15 @@ END $$;
 CREATE TRIGGER log_limit AFTER INSERT OR UPDATE OF hourly_limit, domain_hourly_limit
     ON smtp_account FOR EACH ROW EXECUTE FUNCTION log_account_limit();
 """)
+    op.execute("""
+CREATE SEQUENCE throttle_generation AS integer;
+""")
     op.execute("""INSERT INTO installation (id) VALUES (1);""")
 
 
 def downgrade() -> None:
     """Go back."""
+    op.execute("DROP SEQUENCE throttle_generation")
     op.drop_index(op.f("ix_recipient_address"), table_name="recipient")
     op.drop_table("recipient")
     op.drop_index(op.f("ix_attempt_task_id_opened_at"), table_name="attempt")
