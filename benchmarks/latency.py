@@ -22,6 +22,7 @@ from worker.enqueueing import Draft, enqueue
 
 MESSAGES = 100
 PAUSE = (0.3, 1.5)
+CADENCE = 10_000  # at 3,000 an hour the pace would be measured: a slot each 1.2 s
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         with engine.begin() as connection:
             company = make_company(connection)
             account = make_account(connection, company, port=sink.port)
-            task = make_task(connection, company, account)
+            task = make_task(connection, company, account, cadence=CADENCE, cadence_ceiling=CADENCE)
         fleet.beat()
         fleet.worker(processes=4)
         settings, chance = load({}), random.Random(1)

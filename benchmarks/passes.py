@@ -21,8 +21,9 @@ from tests.support.rows import MadeTask, make_message, make_task
 from tests.support.services import Services
 from worker import alarms
 from worker.beat import TAKE_DUE
+from worker.core.outcomes import Outcome
 from worker.outbox import claims, figures, leases, overdue, settling, waking
-from worker.outbox.settling import Answer, Outcome, RecipientAnswer
+from worker.outbox.answers import Answer, RecipientAnswer
 
 TASKS = 200
 TIMES = 30

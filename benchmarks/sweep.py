@@ -25,6 +25,24 @@ GIVE_BACK = text("""
     UPDATE message SET state = 'ready', lease = NULL, deadline = NULL WHERE state = 'released'
 """)
 
+SENT, SENT_AT_ONCE = 100_000, 500
+# The moves of a message that is sent, for many at once.
+SEND = (
+    text("""
+        UPDATE message SET state = 'released', lease = gen_random_uuid(), task_id = :task,
+            deadline = clock_timestamp() + interval '1 minute'
+        WHERE id IN (
+            SELECT id FROM message WHERE lane_id = :lane AND priority = 1 AND state = 'ready'
+            ORDER BY not_before LIMIT :most)
+    """),
+    text("UPDATE message SET state = 'sending' WHERE state = 'released'"),
+    text("""
+        UPDATE message SET state = 'sent', lease = NULL, deadline = NULL,
+            settled_at = clock_timestamp()
+        WHERE state = 'sending'
+    """),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -86,6 +104,32 @@ def main() -> None:
                 found = _measure(services, engine, case)
             median = stand.show(case.name, found, base)
             base = base or median
+        with stand.fresh_engine(services) as engine:
+            _after_much_sending(services, engine)
+
+
+def _after_much_sending(services: Services, engine: Engine) -> None:
+    """Whether what was sent is still in a sweep's way, with autovacuum as the product sets it."""
+    case = Case("before 100,000 of 1,000,000 are sent", MILLION)
+    task = prepare(engine, case)
+    throttle = stand.throttle_of(services, engine)
+    rebuild(engine, throttle)
+    sweep = sweeper(services, engine, throttle)
+
+    def put_back() -> None:
+        with engine.begin() as connection:
+            connection.execute(GIVE_BACK)
+
+    def sweeps() -> list[float]:
+        return stand.times_ms(lambda: sweep.sweep(task.id, 0), SWEEPS, put_back)
+
+    base = stand.show(case.name, sweeps())
+    values = {"task": task.id, "lane": task.lane_id, "most": SENT_AT_ONCE}
+    for _ in range(SENT // SENT_AT_ONCE):
+        with engine.begin() as connection:
+            for statement in SEND:
+                connection.execute(statement, values)
+    stand.show("right after 100,000 were sent", sweeps(), base)
 
 
 def _measure(services: Services, engine: Engine, case: Case) -> list[float]:
