@@ -30,12 +30,15 @@ BEAT = text("""
 
 LEAVE = text("DELETE FROM process WHERE id = :id")
 
+# Two that leave at once take turns, or each would take the other for one that stays.
+LOCK_SERVER = text("SELECT id FROM server WHERE id = :id FOR NO KEY UPDATE")
+
 OTHERS = text("""
     SELECT count(*) FROM process
     WHERE server_id = :server_id AND id <> :id AND beat_at > clock_timestamp() - :silent_after
 """)
 
-ALIVE = text("SELECT id FROM process WHERE beat_at > clock_timestamp() - interval '30 seconds'")
+ALIVE = text("SELECT id FROM process WHERE beat_at > clock_timestamp() - :silent_after")
 
 LISTED = text("SELECT id FROM process")
 
@@ -88,6 +91,7 @@ def leave(engine: Engine, worker: WorkerProcess, silent_after: timedelta) -> int
     """
     with db.transaction(engine) as connection:
         server_id = _server_id(connection, worker.server)
+        connection.execute(LOCK_SERVER, {"id": server_id})
         connection.execute(LEAVE, {"id": worker.id})
         values = {"server_id": server_id, "id": worker.id, "silent_after": silent_after}
         if connection.execute(OTHERS, values).scalar_one():
@@ -109,11 +113,17 @@ def known(engine: Engine) -> set[str]:
         return {str(process) for process in connection.execute(LISTED).scalars()}
 
 
-def send_canaries(engine: Engine, app: Any) -> None:
-    """Put a canary into each live process's own queues; one that is deaf lets it lie."""
+def send_canaries(engine: Engine, app: Any, silent_after: timedelta) -> None:
+    """Put a canary into each live process's own queues; one that is deaf lets it lie.
+
+    Args:
+        engine: the database.
+        app: Celery's.
+        silent_after: a process whose heart has not beaten for so long gets none.
+    """
     with db.transaction(engine) as connection:
         connection.execute(FORGET, {"after": FORGOTTEN_AFTER})
-        alive = list(connection.execute(ALIVE).scalars())
+        alive = list(connection.execute(ALIVE, {"silent_after": silent_after}).scalars())
     for process in alive:
         for part in PARTS:
             app.send_task(

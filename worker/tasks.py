@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from settings.names import Task
@@ -27,7 +28,8 @@ def recover() -> None:
     """Move on every message that time has overtaken."""
     kit = here().kit
     recovery.recover(kit.engine, kit.throttle, kit.settings)
-    registry.send_canaries(kit.engine, app)
+    silent_after = timedelta(seconds=kit.settings.silent_after_seconds)
+    registry.send_canaries(kit.engine, app, silent_after)
 
 
 @app.task(name=Task.RETAIN)
