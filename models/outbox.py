@@ -1,4 +1,4 @@
-"""The outbox: messages, their recipients and content, attempts, suppressions."""
+"""The outbox: messages, their recipients and content, attempts, receipts, suppressions."""
 
 from __future__ import annotations
 
@@ -163,6 +163,8 @@ class Message(Base):
         Index("ix_message_settled", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
         Index(None, "company_id", "id"),
         Index(None, "body_id"),
+        # Receipts name a message by it. A hash: it is long, by chance, and only ever equal.
+        Index("ix_message_message_id", "message_id", postgresql_using="hash"),
         # A busy queue of updates: leave room for heap-only ones, and vacuum early.
         {
             "postgresql_with": {
@@ -277,6 +279,36 @@ class Attempt(Base):
     text: Mapped[str | None]
     replies: Mapped[list[Any] | None]
     """The far side's words on each recipient, where they differ from those on the message."""
+
+
+class Receipt(Base):
+    """What a report said of one recipient of a message that was handed over."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (
+        UniqueConstraint("message_id", "digest"),
+        CheckConstraint(
+            "action IN ('failed', 'delayed', 'delivered', 'relayed', 'expanded')", name="action"
+        ),
+    )
+
+    id: Mapped[Id]
+    message_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("message.id", ondelete="CASCADE")
+    )
+    position: Mapped[int | None] = mapped_column(SmallInteger)
+    """Of the recipient; absent if the report names one that the message does not have."""
+    at: Mapped[CreatedAt]
+    """When it was taken in."""
+    address: Mapped[str]
+    """As the report has it; mail may have been forwarded."""
+    action: Mapped[str]
+    status: Mapped[str | None]
+    """RFC 3463."""
+    diagnostic: Mapped[str | None]
+    remote_mta: Mapped[str | None]
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    """Of what the report says, so that taking it twice is harmless."""
 
 
 class Suppression(Base):

@@ -32,10 +32,33 @@ S = MessageState
 MOVES: dict[MessageState, frozenset[MessageState]] = {
     # ready → unknown: only after a restore from backup, when nobody knows what went meanwhile.
     # ready, released, held → sent: an earlier attempt's answer came after a resend was decided.
+    # ready, released, held → delivered, undelivered: a receipt of an earlier attempt came then.
     # sending → delivered, undelivered: a retry for some, while receipts came from the others.
-    S.READY: frozenset({S.RELEASED, S.SENT, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}),
+    S.READY: frozenset(
+        {
+            S.RELEASED,
+            S.SENT,
+            S.DELIVERED,
+            S.UNDELIVERED,
+            S.HELD,
+            S.CANCELLED,
+            S.EXPIRED,
+            S.UNKNOWN,
+        }
+    ),
     S.RELEASED: frozenset(
-        {S.READY, S.SENDING, S.SENT, S.SUPPRESSED, S.HELD, S.CANCELLED, S.EXPIRED, S.UNKNOWN}
+        {
+            S.READY,
+            S.SENDING,
+            S.SENT,
+            S.DELIVERED,
+            S.UNDELIVERED,
+            S.SUPPRESSED,
+            S.HELD,
+            S.CANCELLED,
+            S.EXPIRED,
+            S.UNKNOWN,
+        }
     ),
     S.SENDING: frozenset(
         {S.READY, S.SENT, S.DELIVERED, S.FAILED, S.UNDELIVERED, S.EXPIRED, S.UNKNOWN}
@@ -45,13 +68,15 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     ),
     S.SENT: frozenset({S.DELIVERED, S.UNDELIVERED, S.READY}),
     # From the ends there is one way back: a person prepares the message for sending again.
-    S.DELIVERED: frozenset({S.READY}),
+    # Else only a receipt moves them: one that says more than the last, or one that tells of an
+    # attempt before the one that was refused.
+    S.DELIVERED: frozenset({S.READY, S.UNDELIVERED}),
     S.UNDELIVERED: frozenset({S.READY, S.DELIVERED}),
-    S.FAILED: frozenset({S.READY}),
+    S.FAILED: frozenset({S.READY, S.DELIVERED}),
     S.SUPPRESSED: frozenset({S.READY}),
     S.EXPIRED: frozenset({S.READY}),
     S.CANCELLED: frozenset({S.READY}),
-    S.HELD: frozenset({S.READY, S.SENT, S.CANCELLED, S.EXPIRED}),
+    S.HELD: frozenset({S.READY, S.SENT, S.DELIVERED, S.UNDELIVERED, S.CANCELLED, S.EXPIRED}),
 }
 
 ENDS = frozenset(

@@ -543,6 +543,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('held', 'unknown')"),
     )
     op.create_index(
+        "ix_message_message_id",
+        "message",
+        ["message_id"],
+        unique=False,
+        postgresql_using="hash",
+    )
+    op.create_index(
         "ix_message_ready",
         "message",
         ["lane_id", "priority", "not_before"],
@@ -650,10 +657,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", "position", name=op.f("pk_recipient")),
     )
     op.create_index(op.f("ix_recipient_address"), "recipient", ["address"], unique=False)
+    op.create_table(
+        "receipt",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("message_id", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.SmallInteger(), nullable=True),
+        sa.Column(
+            "at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("diagnostic", sa.Text(), nullable=True),
+        sa.Column("remote_mta", sa.Text(), nullable=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint(
+            "action IN ('failed', 'delayed', 'delivered', 'relayed', 'expanded')",
+            name=op.f("ck_receipt_action"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["message.id"], name=op.f("fk_receipt_message_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_receipt")),
+        sa.UniqueConstraint("message_id", "digest", name=op.f("uq_receipt_message_id_digest")),
+    )
     op.execute("""
 CREATE OR REPLACE FUNCTION check_message_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>expired,ready>held,ready>released,ready>sent,ready>unknown,released>cancelled,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>unknown,sending>delivered,sending>expired,sending>failed,sending>ready,sending>sent,sending>undelivered,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,undelivered>delivered,undelivered>ready,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>expired,held>ready,held>sent', ','))) THEN
+    IF NOT (OLD.state || '>' || NEW.state = ANY (string_to_array('ready>cancelled,ready>delivered,ready>expired,ready>held,ready>released,ready>sent,ready>undelivered,ready>unknown,released>cancelled,released>delivered,released>expired,released>held,released>ready,released>sending,released>sent,released>suppressed,released>undelivered,released>unknown,sending>delivered,sending>expired,sending>failed,sending>ready,sending>sent,sending>undelivered,sending>unknown,unknown>cancelled,unknown>delivered,unknown>expired,unknown>failed,unknown>ready,unknown>sent,unknown>undelivered,sent>delivered,sent>ready,sent>undelivered,delivered>ready,delivered>undelivered,undelivered>delivered,undelivered>ready,failed>delivered,failed>ready,suppressed>ready,expired>ready,cancelled>ready,held>cancelled,held>delivered,held>expired,held>ready,held>sent,held>undelivered', ','))) THEN
         RAISE EXCEPTION 'message %: no move from % to %', OLD.id, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
     END IF;
@@ -719,6 +753,7 @@ CREATE SEQUENCE throttle_generation AS integer;
 
 def downgrade() -> None:
     """Go back."""
+    op.drop_table("receipt")
     op.execute("DROP SEQUENCE throttle_generation")
     op.drop_index(op.f("ix_recipient_address"), table_name="recipient")
     op.drop_table("recipient")
@@ -751,6 +786,7 @@ def downgrade() -> None:
         table_name="message",
         postgresql_where=sa.text("state IN ('held', 'unknown')"),
     )
+    op.drop_index("ix_message_message_id", table_name="message", postgresql_using="hash")
     op.drop_index(
         "ix_message_leased",
         table_name="message",
