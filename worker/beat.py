@@ -102,6 +102,13 @@ class Scheduler(beat.Scheduler):
         self._engine.dispose()
         super().close()
 
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Enqueue a static entry; one that cannot be is skipped, and the next comes soon."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:  # whatever the broker's client raises
+            log.warning("Redis is away", entry=entry.name, error=type(error).__name__)
+
     def _until_next(self, connection: Connection) -> float:
         ahead: timedelta | None = connection.execute(NEXT_DUE).scalar()
         return IDLE_SECONDS if ahead is None else ahead.total_seconds()

@@ -54,8 +54,9 @@ class Vault:
             return self._all().decrypt(sealed).decode()
         except InvalidToken:
             raise VaultError(
-                "a stored credential was sealed with a key that is not at hand; "
-                "bring that key back, or enter the credential again"
+                "a stored credential was sealed with a key that this process does not have; "
+                "if the key is new, restart the process; else bring the key back to "
+                "KADENCIA_KEYS_FILE, or enter the credential again"
             ) from None
 
     def reseal(self, sealed: bytes) -> bytes:

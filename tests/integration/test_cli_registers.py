@@ -234,7 +234,7 @@ def test_a_server_is_paused_and_listed_as_such(made):
     assert "is paused now" in made.done("server", "pause", "local").out
     assert made.done("server", "list", "--json").json[0]["state"] == "paused"
     assert "is resumed" in made.done("server", "resume", "local").out
-    assert "never seen" in made.done("server", "list").out
+    assert "no worker" in made.done("server", "list").out
     assert made("server", "pause", "nikde").code == 2
 
 

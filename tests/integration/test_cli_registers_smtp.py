@@ -208,7 +208,7 @@ def test_a_credential_whose_key_is_gone_is_said_so_and_rotates_nothing(kadencia,
     for command in (["keys", "rotate"], ["smtp", "test", "relay"]):
         ended = kadencia(*command)
         assert ended.code == 2
-        assert "a key that is not at hand" in ended.err
+        assert "a key that this process does not have" in ended.err
 
 
 def test_a_file_that_holds_something_else_gets_no_key(kadencia, tmp_path):

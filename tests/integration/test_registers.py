@@ -161,7 +161,7 @@ def test_servers_are_listed_with_live_and_silent_processes_backlog_and_rate(conn
 
     idle, main = servers.servers(connection, **LIVELY)
 
-    assert (idle["name"], idle["state"], idle["heard_seconds_ago"]) == ("idle", "never seen", None)
+    assert (idle["name"], idle["state"], idle["heard_seconds_ago"]) == ("idle", "no worker", None)
     assert (main["state"], main["live"], main["silent"], main["slots"]) == ("live", 2, 1, 8)
     assert (main["backlog"], main["on_the_way"], main["sent_last_hour"]) == (1, 1, 3)
     assert main["version"] == ["0.1.0"]

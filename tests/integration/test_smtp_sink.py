@@ -50,7 +50,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(capsys):
         assert main(["--port", str(port)]) == 1
 
     error = capsys.readouterr().err
-    assert error.startswith(f"smtp_sink: cannot listen on 127.0.0.1:{port}: ")
+    assert error.startswith(f"kadencia: smtp-sink cannot listen on 127.0.0.1:{port}, ")
     assert error.count("\n") == 1
 
 

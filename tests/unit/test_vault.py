@@ -38,7 +38,7 @@ def test_after_resealing_the_old_key_may_go():
 def test_a_credential_whose_key_is_gone_is_said_so():
     sealed = Vault([new_key()]).seal(SECRET)
 
-    with pytest.raises(VaultError, match="a key that is not at hand"):
+    with pytest.raises(VaultError, match="a key that this process does not have"):
         Vault([new_key()]).open(sealed)
 
 

@@ -187,7 +187,7 @@ def enable(name: NameArgument, company: CompanyOption = None) -> None:
     """
     with context.transaction() as connection:
         done = register.enable_account(connection, find_company(connection, company), name)
-    say(f"SMTP account {name} {'is enabled now' if done else 'was enabled already'}")
+    say(f"SMTP account {name} {'is enabled now' if done else 'was enabled'}; its breaker is closed")
 
 
 def _send(settings: Any, owner: Any, sender: Any, meant: Any, recipient: Any) -> None:

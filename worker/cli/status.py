@@ -8,15 +8,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from worker import status as facts
 from worker.cli import context
-from worker.cli.output import JsonOption, console, show_json
+from worker.cli.output import PIPE_WIDTH, JsonOption, console, show_json
 from worker.status import Status, TaskStatus
 
 
@@ -33,7 +32,9 @@ def status(
     """
     if as_json:
         show_json(_plain(look()))
-    elif once or not console.is_terminal:
+    elif not console.is_terminal:
+        Console(width=PIPE_WIDTH).print(view(look()))
+    elif once:
         console.print(view(look()))
     else:
         watch(interval)
@@ -57,17 +58,17 @@ def view(status: Status) -> Group:
     """The status as a table under its notices."""
     parts: list[Any] = [Text(notice, style="bold red") for notice in status.notices]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "server", "state"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("waiting", "on the way", "last hour", "cadence"):
-        table.add_column(heading, justify="right")
-    for heading in ("", "next slot", "expected end"):
-        table.add_column(heading)
+    table.add_column("task", overflow="fold", min_width=12)
+    table.add_column("state", overflow="fold", min_width=12)
+    for heading in ("waiting", "on its way", "last hour"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("next slot", "expected end"):
+        table.add_column(heading, no_wrap=True)
+    companies = {task.company for task in status.tasks}
     for task in status.tasks:
-        table.add_row(*_row(task))
-    parts.append(
-        table if status.tasks else Text("no automatic task yet; `kadencia init` makes one")
-    )
+        table.add_row(*_row(task, with_company=len(companies) > 1))
+    none_yet = Text("no automatic task yet; `kadencia init` makes one")
+    parts.append(table if status.tasks else none_yet)
     parts.append(Text(f"unknown {status.unknown}   held {status.held}"))
     parts += [
         Text(f"{one.messages} message(s) of {one.company} wait in vain: {one.why}", style="red")
@@ -76,17 +77,14 @@ def view(status: Status) -> Group:
     return Group(*parts)
 
 
-def _row(task: TaskStatus) -> list[Any]:
-    bar = ProgressBar(total=task.cadence, completed=min(task.sent, task.cadence), width=12)
+def _row(task: TaskStatus, *, with_company: bool) -> list[Any]:
+    name = f"{task.company}: {task.task}" if with_company else task.task
     return [
-        Text(f"{task.company}: {task.task}"),
-        task.server,
+        Text(f"{name} ({task.server})"),
         Text(task.state),
         str(task.backlog),
         f"{task.on_the_way:,}",
-        f"{task.sent:,}",
-        f"{task.cadence:,}",
-        bar,
+        f"{task.sent:,} of {task.cadence:,}",
         _time(task, task.next_slot, "%H:%M:%S"),
         _time(task, task.end, "%d.%m. %H:%M"),
     ]

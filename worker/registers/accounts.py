@@ -147,7 +147,7 @@ def _set_enabled(connection: Connection, company: Row[Any], name: str, enabled: 
     action = "enable" if enabled else "disable"
     values = {"enabled": enabled}
     changed = audit.change(connection, SmtpAccount, "smtp", account.id, values, action=action)
-    if changed and enabled:
+    if enabled:
         _close_breaker(connection, account.id)
         waking.wake(connection, smtp_account_id=account.id)
     return bool(changed)

@@ -86,12 +86,12 @@ def state_of(paused: bool, processes: list[dict[str, Any]]) -> str:
     """What a server does, in a word or two.
 
     >>> state_of(False, []), state_of(True, [{"silent": False}])
-    ('never seen', 'paused')
+    ('no worker', 'paused')
     """
     if paused:
         return "paused"
     if not processes:
-        return "never seen"
+        return "no worker"
     return "silent" if all(one["silent"] for one in processes) else "live"
 
 

@@ -40,7 +40,7 @@ def run(options: Options) -> int:
     try:
         asyncio.run(_serve(options, records, context))
     except OSError as error:
-        return _fail(error, f"cannot listen on {options.host}:{options.port}: ")
+        return _fail(error, f"cannot listen on {options.host}:{options.port}, try another --port: ")
     finally:
         records.close()
     return 0
@@ -78,5 +78,5 @@ def _tls_context(options: Options) -> ssl.SSLContext | None:
 def _fail(error: OSError, what: str = "") -> int:
     reason = error.strerror or str(error)
     name = f" ({error.filename})" if error.filename else ""
-    sys.stderr.write(f"smtp_sink: {what}{reason}{name}\n")
+    sys.stderr.write(f"kadencia: smtp-sink {what}{reason}{name}\n")
     return 1
