@@ -28,6 +28,7 @@ def sink():
 
 @pytest.fixture(scope="module")
 def engine(services):
+    services.flush_valkey()  # another database's tasks had the same numbers
     with shared_engine(services) as engine:
         yield engine
 

@@ -20,6 +20,7 @@ from tests.support.sweeping import Sweeps, enqueue, new_task
 
 @pytest.fixture(scope="module")
 def engine(services):
+    services.flush_valkey()  # another database's tasks had the same numbers
     with shared_engine(services) as engine:
         yield engine
 

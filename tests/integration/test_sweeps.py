@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from models.states import Priority
 from tests.support.kernel import change, make_settings, make_throttle, message
 from tests.support.rows import (
     make_account,
+    make_attempt,
     make_company,
     make_establishment,
     make_lane,
@@ -31,6 +33,7 @@ from worker.throttle import Throttle, connect
 
 @pytest.fixture(scope="module")
 def engine(services):
+    services.flush_valkey()  # another database's tasks had the same numbers
     with shared_engine(services) as engine:
         yield engine
 
@@ -211,27 +214,44 @@ def test_without_redis_nothing_is_released_and_it_is_soon_tried_again(engine):
         assert message(connection, ids[0]).state == "ready"
 
 
-def test_redis_that_fails_halfway_leaves_nothing_released(engine, services, throttle):
-    task = new_task(engine, account={"domain_hourly_limit": 5})
-    ids = enqueue(engine, task)
+@contextmanager
+def redis_without(services, command):
+    """The address of the session's Redis for a user to whom one command is forbidden."""
     client = redis.Redis.from_url(services.valkey_url())
-    client.execute_command("ACL", "SETUSER", "half", "on", ">half", "~*", "+@all", "-zcount")
-    url = services.valkey_url()
-    lame = "redis://half:half@" + url.rpartition("@")[2].removeprefix("redis://")
-    settings = make_settings()
-    halfway = make_throttle(engine, lame, settings)
-    sweeps = Sweeps(engine, halfway)
-
+    client.execute_command("ACL", "SETUSER", "half", "on", ">half", "~*", "+@all", f"-{command}")
     try:
-        assert sweeps.sweep(task) == []
+        yield "redis://half:half@" + services.valkey_url().rpartition("@")[2]
     finally:
         client.execute_command("ACL", "DELUSER", "half")
         client.close()
+
+
+def test_redis_that_fails_halfway_leaves_nothing_released(engine, services, throttle):
+    task = new_task(engine, account={"domain_hourly_limit": 5})
+    ids = enqueue(engine, task)
+
+    with redis_without(services, "zcount") as url:
+        sweeps = Sweeps(engine, make_throttle(engine, url, make_settings()))
+        assert sweeps.sweep(task) == []
 
     assert sweeps.next_in(task) == pytest.approx(5, abs=2)
     assert sweeps.task(task).waits_for == "slot"
     with engine.connect() as connection:
         assert message(connection, ids[0]).state == "ready"
+
+
+def test_a_log_that_cannot_be_rebuilt_yet_is_soon_tried_again(engine, services, throttle):
+    task = new_task(engine)
+    enqueue(engine, task)
+    with engine.begin() as connection:
+        make_attempt(connection, task)
+
+    with redis_without(services, "zadd") as url:
+        sweeps = Sweeps(engine, make_throttle(engine, url, make_settings()))
+        services.flush_valkey()
+        assert sweeps.sweep(task) == []
+
+    assert sweeps.next_in(task) == pytest.approx(5, abs=2)
 
 
 def test_a_lost_log_is_rebuilt_and_the_sweep_goes_on(engine, sweeps, services):

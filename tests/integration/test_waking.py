@@ -19,6 +19,7 @@ from worker.outbox import waking
 
 @pytest.fixture(scope="module")
 def engine(services):
+    services.flush_valkey()  # another database's tasks had the same numbers
     with shared_engine(services) as engine:
         yield engine
 
