@@ -25,7 +25,7 @@ from tests.support.rows import (
     make_task,
 )
 from tests.support.shared_database import shared_engine
-from tests.support.sweeping import Sweeps, enqueue, new_task
+from tests.support.sweeping import AT_ONCE, Sweeps, enqueue, new_task
 from worker.core.plan import Plan, next_start
 from worker.sweeps import Sweeper
 from worker.throttle import Throttle, connect
@@ -61,6 +61,25 @@ def test_a_sweep_releases_what_is_ready_and_publishes_it_after_the_commit(engine
     for row in rows:
         left = row.deadline - datetime.now(UTC)
         assert timedelta(seconds=100) < left <= timedelta(seconds=120)
+
+
+def test_what_could_not_be_published_is_ready_again_at_once(engine, throttle):
+    task = new_task(engine)
+    ids = enqueue(engine, task, 3)
+    published = []
+
+    def publish(name, args, queue):
+        if published:
+            raise ConnectionError
+        published.append(args[0])
+
+    sweeper = Sweeper(engine, throttle, make_settings(**AT_ONCE), "main", publish)
+    assert sweeper.sweep(task.id, 0) == 1
+
+    assert published == ids[:1]
+    with engine.connect() as connection:
+        rows = [message(connection, one) for one in ids]
+    assert [row.state for row in rows] == ["released", "ready", "ready"]
 
 
 def test_the_best_priority_goes_first_and_then_the_oldest(engine, sweeps):

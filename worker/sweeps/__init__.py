@@ -85,7 +85,7 @@ class Sweeper:
         commit costs the released messages their deadline, nothing else.
 
         Returns:
-            How many messages were released.
+            How many messages were released and published.
         """
         try:
             leased = self._release(task_id, sweep_no, first=True)
@@ -96,13 +96,27 @@ class Sweeper:
         for number, lease in enumerate(leased):
             if number == len(leased) // 2:
                 reach(CrashPoint.SWEEP_HALF_PUBLISHED)
-            queue = first_queue if lease.transactional else send_queue
-            self._publish(
-                Task.SEND,
-                args=[lease.message_id, str(lease.token)],
-                queue=queue(self._server),
-            )
+            try:
+                self._publish_one(lease)
+            except Exception as error:
+                # Whatever the broker's client raises: these need not wait for their deadline.
+                log.warning("Redis is away", error=type(error).__name__)
+                self._give_back(leased[number:])
+                return number
         return len(leased)
+
+    def _publish_one(self, lease: Lease) -> None:
+        queue = first_queue if lease.transactional else send_queue
+        self._publish(
+            Task.SEND, args=[lease.message_id, str(lease.token)], queue=queue(self._server)
+        )
+
+    def _give_back(self, unpublished: Sequence[Lease]) -> None:
+        """One that was published in spite of the error finds its lease gone, and ends."""
+        why = "Redis was away when it was to be handed to a worker"
+        with db.transaction(self._engine) as connection:
+            for lease in unpublished:
+                leases.give_back(connection, lease.message_id, lease.token, why)
 
     def _rebuild(self) -> None:
         try:
