@@ -11,7 +11,6 @@ from worker.outbox import settling
 BATCH = 500  # chosen: a transaction of some 50 ms
 
 # The statement's start bounds an index scan; clock_timestamp(), being volatile, would not.
-
 RELEASED = text("""
     UPDATE message m SET state = 'ready', lease = NULL, deadline = NULL,
         why = 'released, but no worker began it in time'
@@ -40,8 +39,9 @@ EXPIRE = """
 """
 EXPIRED = text(
     EXPIRE.format("""
-        SELECT id FROM message WHERE state IN ('ready', 'held') AND expires_at <= clock_timestamp()
-        LIMIT :batch FOR UPDATE SKIP LOCKED""")
+        SELECT id FROM message
+        WHERE state IN ('ready', 'held') AND expires_at <= statement_timestamp()
+        ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED""")
 )
 EXPIRE_ONE = text(EXPIRE.format("SELECT CAST(:id AS bigint) AS id"))
 
