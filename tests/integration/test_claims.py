@@ -189,7 +189,7 @@ def test_another_companys_suppression_holds_for_that_company_alone(connection, t
     [
         pytest.param([], "suppressed", id="nobody was reached"),
         pytest.param(["sent"], "sent", id="somebody was"),
-        pytest.param(["delivered"], "sent", id="and has it for certain"),
+        pytest.param(["delivered"], "delivered", id="and has it for certain"),
         pytest.param(["failed"], "suppressed", id="somebody was refused"),
     ],
 )

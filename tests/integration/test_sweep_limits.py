@@ -107,25 +107,29 @@ def test_connections_are_counted_over_all_tasks_of_an_account(engine, sweeps):
     assert sweeps.next_in(task) < 1
 
 
-def test_one_full_domain_does_not_hold_up_the_others(engine, sweeps):
-    task = new_task(engine, account={"domain_hourly_limit": 5})
-    sweeps.use(task, {"full.example": 5})
+def pile_up(engine, task, count, domain, cost=1):
+    """As many ready messages as that, older than any other."""
     with engine.begin() as connection:
-        body = connection.execute(
-            text(
-                "INSERT INTO body (digest, text, template, size) "
-                "VALUES (:digest, 'x', false, 1) RETURNING id"
-            ),
-            {"digest": b"two thousand"},
-        ).scalar()
         connection.execute(
             text("""
                 INSERT INTO message (company_id, lane_id, priority, not_before, expires_at,
-                    domain, cost, message_id, subject, body_id)
+                    domain, cost, message_id, subject)
                 SELECT :company, :lane, 1, now() - interval '1 hour', now() + interval '1 day',
-                    'full.example', 1, n, 'x', :body FROM generate_series(1, 2000) AS n"""),
-            {"company": task.company_id, "lane": task.lane_id, "body": body},
+                    :domain, :cost, n, 'x' FROM generate_series(1, :count) AS n"""),
+            {
+                "company": task.company_id,
+                "lane": task.lane_id,
+                "domain": domain,
+                "cost": cost,
+                "count": count,
+            },
         )
+
+
+def test_one_full_domain_does_not_hold_up_the_others(engine, sweeps):
+    task = new_task(engine, account={"domain_hourly_limit": 5})
+    sweeps.use(task, {"full.example": 5})
+    pile_up(engine, task, 2000, "full.example")
     ids = enqueue(engine, task, 3, to=["anna@free.example"])
 
     assert sweeps.sweep(task) == ids
@@ -134,6 +138,15 @@ def test_one_full_domain_does_not_hold_up_the_others(engine, sweeps):
     assert sweeps.task(task).waits_for == "domain"
     assert sweeps.sweep(task) == []
     assert sweeps.next_in(task) == pytest.approx(30, abs=5)
+
+
+@pytest.mark.parametrize("domain", ["firma.example", "other.example"])
+def test_a_mountain_of_messages_that_can_never_fit_hides_nothing(engine, sweeps, domain):
+    task = new_task(engine, account={"hourly_limit": 50})
+    pile_up(engine, task, 1000, domain, cost=80)
+    ids = enqueue(engine, task, 3)
+
+    assert sweeps.sweep(task) == ids
 
 
 def test_a_full_domain_of_which_the_note_was_lost_is_found_and_noted_again(

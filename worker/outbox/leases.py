@@ -106,6 +106,18 @@ BY_DOMAIN = text(f"""
     ORDER BY m.priority, m.not_before LIMIT :most
 """)  # noqa: S608  no value of anybody's is in it
 
+# Whether the look by age did not reach all: what it saw may have been too big, or too late.
+BEYOND_LOOK = text("""
+    SELECT EXISTS (
+        SELECT FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
+        CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
+        CROSS JOIN LATERAL (
+            SELECT FROM message r
+            WHERE r.lane_id = lane.id AND r.priority = p.priority AND r.state = 'ready'
+              AND r.not_before <= statement_timestamp()
+            ORDER BY r.not_before OFFSET :look LIMIT 1) AS m)
+""")
+
 NEXT_DUE = text("""
     SELECT min(m.not_before) FROM unnest(CAST(:lanes AS bigint[])) AS lane(id)
     CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority)
@@ -192,7 +204,7 @@ def candidates(
     }
     rows = connection.execute(OLDEST, values).all()
     hidden = [p for p in Priority if sum(row.priority <= p for row in rows) < most]
-    if without and hidden:
+    if hidden and (without or connection.execute(BEYOND_LOOK, values).scalar_one()):
         further = {"priorities": [int(p) for p in hidden], "starts": _starts(without)}
         others = connection.execute(BY_DOMAIN, values | further | {"steps": STEPS}).all()
         both = {row.id: row for row in (*rows, *others)}.values()
@@ -212,10 +224,8 @@ def _starts(full: Sequence[str]) -> list[str]:
 
     What has room lies before, between or beyond the full ones.
     """
-    if not full:
-        return []
     letters = "".join(random.choices(string.ascii_lowercase + string.digits, k=2))  # noqa: S311
-    return ["", letters, random.choice(full), max(full)]  # noqa: S311
+    return ["", letters, *([random.choice(full), max(full)] if full else [])]  # noqa: S311
 
 
 def next_due(connection: Connection, lanes: Sequence[int]) -> datetime | None:
