@@ -46,7 +46,7 @@ class CommandLine:
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environ, clear=True),
-            mock.patch("sys.stdin", io.StringIO(stdin)),
+            mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")),
             redirect_stdout(out),
             redirect_stderr(err),
         ):

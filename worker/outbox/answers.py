@@ -85,6 +85,11 @@ class Recipients:
                 self.states[one.position] = OF_OUTCOME[one.outcome]
                 self._words[one.position] = one.words
 
+    def put(self, position: int, state: RecipientState, words: str) -> None:
+        """Put one into a state, with the words that tell why."""
+        self.states[position] = state
+        self._words[position] = words
+
     def replace(self, old: RecipientState, new: RecipientState) -> None:
         """Put all who are in one state into another."""
         self.states = {p: new if s is old else s for p, s in self.states.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import Priority, RecipientState
+from models.states import Priority, RecipientState, derive
 from worker import db
 from worker.outbox import overdue
 
@@ -79,7 +79,7 @@ END = text("""
     WHERE id = :id
 """)
 
-REACHED = {RecipientState.SENT.value, RecipientState.DELIVERED.value}
+OPEN_OR_REFUSED = {RecipientState.PENDING, RecipientState.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +236,10 @@ def _allowed(address: str, allowed: Sequence[str]) -> bool:
 def _end_without_recipients(
     connection: Connection, message_id: int, states: set[str], barred: bool
 ) -> None:
-    """Nobody is left to write to: sent if anybody was reached before, else suppressed."""
-    why = "the remaining recipients are suppressed" if barred else "all recipients have it by now"
-    _end(connection, message_id, "sent" if states & REACHED else "suppressed", why)
+    """Nobody is left to write to: what became of those before, else suppressed."""
+    why = "the remaining recipients are suppressed" if barred else "nobody is left to be reached"
+    known = {RecipientState(state) for state in states} - OPEN_OR_REFUSED
+    _end(connection, message_id, derive(known).value, why)
 
 
 def _end(connection: Connection, message_id: int, state: str, why: str) -> None:

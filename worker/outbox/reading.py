@@ -73,6 +73,11 @@ ATTEMPTS = text("""
     WHERE a.message_id = :id ORDER BY a.opened_at
 """)
 
+RECEIPTS = text("""
+    SELECT at, address, action, status, diagnostic, remote_mta FROM receipt
+    WHERE message_id = :id ORDER BY id
+""")
+
 TAKERS = text(f"""
     SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
         v.name AS server, v.paused, a.id AS account_id, a.name AS account, a.enabled,
@@ -91,7 +96,7 @@ AHEAD = text("""
     SELECT count(*) FROM (
         SELECT FROM message m
         WHERE m.lane_id = ANY (CAST(:lanes AS bigint[])) AND m.state = 'ready'
-          AND m.not_before <= clock_timestamp()
+          AND m.not_before <= statement_timestamp()
           AND (m.priority < :priority OR m.priority = :priority AND m.not_before < :not_before)
         LIMIT :most) AS counted
 """)
@@ -153,6 +158,11 @@ def recipients(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
 def attempts(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
     """Every attempt, oldest first."""
     return connection.execute(ATTEMPTS, {"id": message_id}).all()
+
+
+def receipts(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
+    """What reports said of its recipients, in the order in which they were taken in."""
+    return connection.execute(RECEIPTS, {"id": message_id}).all()
 
 
 def installation(connection: Connection) -> Row[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli.mail import handing_in, looking, mailing, moving
+from worker.cli.mail import handing_in, looking, mailing, moving, receipts
 
 app = typer.Typer(no_args_is_help=True, help="Messages: enqueue, look at, and move by hand.")
 app.command("enqueue")(handing_in.enqueue_one)
@@ -16,3 +16,4 @@ app.command("release")(moving.release)
 app.command("cancel")(moving.cancel)
 app.command("resend")(moving.resend)
 app.command("resolve")(moving.resolve)
+app.command("receipt")(receipts.receipt)

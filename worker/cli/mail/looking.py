@@ -110,6 +110,7 @@ def _evidence(connection: Connection, row: Row[Any]) -> dict[str, Any]:
         "message": _message(row),
         "recipients": [_plain(one) for one in people],
         "attempts": [_plain(one) for one in reading.attempts(connection, row.id)],
+        "receipts": [_plain(one) for one in reading.receipts(connection, row.id)],
         "not_gone_because": reasons(connection, row, people),
     }
 
@@ -157,6 +158,9 @@ def _print(evidence: Mapping[str, Any], zone: ZoneInfo) -> None:
     _section("recipients", evidence["recipients"], columns, zone)
     columns = ["opened_at", "closed_at", "state", "worker", "smtp_account", "phase", "code"]
     _section("attempts", evidence["attempts"], [*columns, "enhanced", "text"], zone)
+    if evidence["receipts"]:
+        columns = ["at", "address", "action", "status", "diagnostic", "remote_mta"]
+        _section("receipts", evidence["receipts"], columns, zone)
     if evidence["not_gone_because"]:
         say("\nwhy it has not gone yet")
         for reason in evidence["not_gone_because"]:
