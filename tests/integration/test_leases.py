@@ -12,7 +12,7 @@ from models.states import Waits
 from tests.support.kernel import change, message
 from tests.support.rows import make_message, make_task
 from tests.support.shared_database import rolled_back, shared_engine
-from worker.outbox import journal, leases
+from worker.outbox import backlog, journal, leases
 
 MINUTE = timedelta(minutes=1)
 
@@ -100,9 +100,9 @@ def test_what_is_on_its_way_is_counted_for_the_account_and_for_the_task(connecti
     make_message(connection, stranger, recipients=two, state="released")
     make_message(connection, task, recipients=two)
 
-    way = leases.on_the_way(connection, task.account_id, task.id)
+    way = backlog.on_the_way(connection, task.account_id, task.id)
 
-    assert way == leases.OnTheWay(
+    assert way == backlog.OnTheWay(
         task_released=2,
         account_released=3,
         account_messages=3,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, text
 from models.states import Priority
 from worker.core.explain import Facts, TaskFacts
 from worker.core.plan import Plan
-from worker.outbox.leases import lanes_of
+from worker.outbox.backlog import lanes_of
 from worker.outbox.waking import TAKES_LANE
 
 AHEAD_MOST = 100_000  # chosen: counting further tells nobody more

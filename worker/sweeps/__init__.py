@@ -21,7 +21,7 @@ from worker.core.pace import pace_of
 from worker.core.plan import Plan, next_start, open_until
 from worker.core.slots import Bound
 from worker.crashpoints import CrashPoint, reach
-from worker.outbox import journal, leases
+from worker.outbox import backlog, journal, leases
 from worker.outbox.leases import Lease
 from worker.rebuild import rebuild
 from worker.sweeps.picking import Picker
@@ -182,7 +182,7 @@ class Sweeper:
         leased, bound, cost = picker.pick(
             timedelta(seconds=self._settings.released_deadline_seconds)
         )
-        due = leases.next_due(connection, picker.lanes)
+        due = backlog.next_due(connection, picker.lanes)
         next_run_at = self._next(task, bound, limits, picker.used, cost, due)
         return _Outcome(leased, bound.value, WAITS.get(bound, Waits.SLOT), next_run_at)
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row
 from worker.core import agenda
 from worker.core.agenda import Limits, Used
 from worker.core.slots import Bound, Candidate, Room, choose
-from worker.outbox import leases
-from worker.outbox.leases import Lease, OnTheWay
+from worker.outbox import backlog, leases
+from worker.outbox.backlog import OnTheWay
+from worker.outbox.leases import Lease
 from worker.throttle import Look, Throttle
 
 ROUNDS_MOST = 20
@@ -48,9 +49,9 @@ class Picker:
         self._throttle = throttle
         self._task = task
         self._largest = agenda.largest(limits)
-        self._way = leases.on_the_way(connection, task.smtp_account_id, task.id)
+        self._way = backlog.on_the_way(connection, task.smtp_account_id, task.id)
         self._hidden = set(look.full_domains)
-        self.lanes = leases.lanes_of(connection, task.id)
+        self.lanes = backlog.lanes_of(connection, task.id)
         self.used = _used(look, self._way)
         self._room = agenda.room(limits, self.used, connections - self._way.account_messages)
 
@@ -80,7 +81,7 @@ class Picker:
 
     def _candidates(self) -> list[Candidate[int]]:
         """Candidates, after their domains were counted."""
-        found = leases.candidates(
+        found = backlog.candidates(
             self._connection,
             self.lanes,
             _most(self._room),
@@ -111,9 +112,9 @@ class Picker:
 
     def _passed_over(self) -> Bound:
         """What binds when no candidate is left: work, unless something ready was left out."""
-        if self._hidden and leases.any_ready(self._connection, self.lanes):
+        if self._hidden and backlog.any_ready(self._connection, self.lanes):
             return Bound.DOMAIN
-        if leases.any_too_big(self._connection, self.lanes, self._largest):
+        if backlog.any_too_big(self._connection, self.lanes, self._largest):
             return Bound.SIZE
         return Bound.WORK
 
