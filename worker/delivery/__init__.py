@@ -153,12 +153,17 @@ class Delivery:
             reach(CrashPoint.SETTLED)
             if reply.outcome is not Outcome.UNKNOWN:  # else it keeps its late time
                 self._permits.confirm(asking)
-        elif reply.outcome is Outcome.REJECTED:
+        else:
+            self._not_spent(claim, asking, reply)
+        self._heed(account, reply)
+
+    def _not_spent(self, claim: Claim, asking: Asking, reply: Reply) -> None:
+        """The server can never take the mail, or the time for its dot was over before MAIL."""
+        if reply.outcome is Outcome.REJECTED:
             self._fail(claim, reply.text)
             self._permits.refund(asking)
         else:
             self._undo(claim, asking, reply.text)
-        self._heed(account, reply)
 
     def _claim(self, message_id: int, token: UUID) -> Claim | None:
         try:
