@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from tests.support.kernel import make_delivery, make_settings, make_throttle
 from tests.support.office import Office
@@ -15,6 +16,7 @@ from tests.support.shared_database import shared_engine
 from tests.support.sink import SinkProcess
 from tests.support.tcp_proxy import Proxy
 from worker import db
+from worker.delivery.patience import persist
 
 ROUTE, CLAIM, BODY, SETTLE = 1, 2, 3, 4
 """The commits of one sending, in their order."""
@@ -142,3 +144,18 @@ def test_a_session_that_the_server_ends_loses_no_answer(office):
 
     assert office.row(made).state == "sent"
     assert len(office.arrived(made)) == 1
+
+
+def test_a_fault_of_the_program_is_not_tried_again(engine):
+    with pytest.raises(ProgrammingError):
+        persist(engine, lambda connection: connection.execute(text("SELECT nonsense")), 60)
+
+
+def test_a_database_that_stays_away_is_given_up_in_the_end(proxy):
+    by_proxy = db.make_engine(proxy.url, name="sending")
+    proxy.close()
+
+    with pytest.raises(OperationalError):
+        persist(by_proxy, lambda connection: connection.execute(text("SELECT 1")), 0.1)
+
+    by_proxy.dispose()

@@ -163,9 +163,15 @@ def claim(
     recipients = _recipients(connection, row)
     if recipients is None:
         return None
-    claimed = Claim(
+    claimed = _claimed(token, row, recipients)
+    _open(connection, claimed, worker, deadline)
+    return claimed
+
+
+def _claimed(token: uuid.UUID, row: Row[Any], recipients: tuple[Recipient, ...]) -> Claim:
+    return Claim(
         attempt=token,
-        message_id=message_id,
+        message_id=row.id,
         task_id=row.task_id,
         account_id=row.smtp_account_id,
         generation=row.generation,
@@ -178,8 +184,6 @@ def claim(
         recipients=recipients,
         row=row,
     )
-    _open(connection, claimed, worker, deadline)
-    return claimed
 
 
 def _obstacle(row: Row[Any], server: str) -> str | None:
