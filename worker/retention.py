@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from settings import Settings
 from worker import db
@@ -39,10 +40,14 @@ def retain(engine: Engine, settings: Settings) -> None:
 def _in_batches(engine: Engine, drop: Callable[[Connection], int]) -> int:
     total = 0
     for _ in range(BATCHES_MOST):
-        with db.transaction(engine) as connection:
-            if not db.try_lock(connection, db.Lock.RETENTION):
-                break
-            dropped = drop(connection)
+        try:
+            with db.transaction(engine) as connection:
+                if not db.try_lock(connection, db.Lock.RETENTION):
+                    break
+                dropped = drop(connection)
+        except IntegrityError:
+            # A new message took up a body, between our look and our deleting: the next run goes on.
+            break
         total += dropped
         if dropped < retiring.BATCH:
             break

@@ -178,3 +178,27 @@ def test_a_body_that_a_new_message_is_about_to_use_is_kept(engine, retain):
         retain()
 
     assert reused in ids(engine, "body")
+
+
+def test_a_body_that_is_taken_up_at_the_last_moment_does_not_stop_the_rest(engine, task, retain):
+    taken_up = body(engine)
+    lonely = attach(engine, b"lonely")
+    with engine.begin() as connection:
+        # What a message does that is stored between our look and our deleting.
+        connection.execute(
+            text("""
+                CREATE FUNCTION take_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    RAISE EXCEPTION 'still referenced' USING ERRCODE = 'foreign_key_violation';
+                END $$""")
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER take_up BEFORE DELETE ON body FOR EACH ROW "
+                "EXECUTE FUNCTION take_up()"
+            )
+        )
+
+    retain()
+
+    assert taken_up in ids(engine, "body")
+    assert lonely not in ids(engine, "attachment")
