@@ -96,9 +96,7 @@ def _run(running: Stage, folder: Path, *arguments: str) -> None:
 
 def _watch(engine: Engine, settings: Settings) -> None:
     """Show the status and a bar until nothing is left to send."""
-    bar = Progress(
-        TextColumn("settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    )
+    bar = Progress(TextColumn("settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     sending = bar.add_task("", total=MESSAGES)
     deadline = time.monotonic() + LONGEST.total_seconds()
     say("")
