@@ -107,6 +107,15 @@ def test_what_is_over_is_no_reason(change):
     assert explain(replace(FACTS, tasks=(replace(TASK, **change),))) == explain(FACTS)
 
 
+def test_a_message_larger_than_the_limit_itself_is_told_that_it_can_never_go():
+    lowered = replace(TASK, limit=1)
+
+    reasons = explain(replace(FACTS, tasks=(lowered,)))
+
+    assert len(reasons) == 1
+    assert "it can never go" in reasons[0]
+
+
 def test_every_reason_is_told_not_only_the_first():
     two = (replace(TASK, active=False, server_alive=False), replace(TASK, name="Druhá", ahead=3))
 

@@ -123,7 +123,12 @@ def _of_plan(plan: Plan | None, now: datetime) -> Iterator[str]:
 
 
 def _of_budgets(task: TaskFacts, facts: Facts) -> Iterator[str]:
-    if task.used is not None and task.used + facts.cost > task.limit:
+    if facts.cost > task.limit:
+        yield (
+            f"it has {facts.cost} recipients, and {task.limit} may be reached in an hour: it can "
+            f"never go; raise the cadence, or cancel it and split it"
+        )
+    elif task.used is not None and task.used + facts.cost > task.limit:
         yield f"its cadence is used up, {task.used} of {task.limit}" + _from(task.free_at)
     full = sorted(facts.domains & task.full_domains)
     if full:

@@ -232,7 +232,7 @@ class Delivery:
         elif reply.outcome is Outcome.UNKNOWN:
             if self._persist(lambda c: breakers.swallows_answers(c, account.id)):
                 self._trip(account.id, "several hand-overs in a row had no answer")
-        elif account.breaker_failures and reply.outcome is Outcome.ACCEPTED:
+        elif account.breaker_failures and reply.code is not None:  # it talks with us again
             self._persist(lambda c: breakers.reset(c, account.id))
 
     def _trip(self, account_id: int, why: str) -> None:
