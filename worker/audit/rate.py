@@ -1,27 +1,13 @@
-"""The audit of the rate: from the attempts in PostgreSQL alone, whatever Redis counted.
-
-    audit_rate(connection, since, until, window, dot_by=…, handover_max=…) -> RateAudit
-        since, until    (since, until], aware datetimes
-        window          timedelta; Settings.window_seconds
-        dot_by          timedelta; Settings.dot_by_seconds
-        handover_max    timedelta; Settings.handover_max_seconds
-
-    RateAudit           since, until, window; findings, exceeded (those over their limit)
-    Finding             kind ("task", "account", "domain"), id, name, domain; handed_over;
-                        worst, worst_from, worst_until, limit, exceeded
-
-All are frozen dataclasses of plain values: `dataclasses.asdict` makes JSON of them, but for
-the datetimes and the timedelta.
-"""
+"""The audit of the rate: from the attempts in PostgreSQL alone, whatever Redis counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from worker import db
 from worker.core.instants import from_us, to_us
@@ -36,6 +22,13 @@ Key = tuple[Kind, int, str]
 TASKS = text("SELECT id, name, cadence AS now FROM automatic_task")
 ACCOUNTS = text("SELECT id, name, hourly_limit AS now FROM smtp_account")
 DOMAINS = text("SELECT id, name, domain_hourly_limit AS now FROM smtp_account")
+
+LOGGED: dict[Kind, tuple[str, str, TextClause]] = {
+    "task": ("task", "cadence", TASKS),
+    "account": ("smtp", "hourly", ACCOUNTS),
+    "domain": ("smtp", "domain", DOMAINS),
+}
+"""Under which subject and name the log has a limit, and where the present one stands."""
 
 CHANGES = text("""
     SELECT CAST(split_part(subject, ':', 2) AS bigint) AS id, at,
@@ -109,6 +102,7 @@ def audit_rate(
     *,
     dot_by: timedelta,
     handover_max: timedelta,
+    also: Callable[[HandedOver], None] | None = None,
 ) -> RateAudit:
     """Find the worst window of each automatic task, SMTP account and limited domain.
 
@@ -122,6 +116,7 @@ def audit_rate(
         window: length of a window.
         dot_by: the latest from a claim to its dot.
         handover_max: the latest from a claim to the answer to its dot.
+        also: is given each hand-over as well, oldest first, from a window before `since`.
 
     Raises:
         ValueError: `until` is not after `since`.
@@ -135,6 +130,8 @@ def audit_rate(
     )
     for one in hand_overs:
         book.add(one)
+        if also is not None:
+            also(one)
     return RateAudit(since, until, window, book.findings())
 
 
@@ -148,14 +145,11 @@ class _Book:
         self._length_us = window // timedelta(microseconds=1)
         self._slack_us = slack // timedelta(microseconds=1)
         self._limits = {
-            "task": _limits(connection, "task", "cadence"),
-            "account": _limits(connection, "smtp", "hourly"),
-            "domain": _limits(connection, "smtp", "domain"),
+            "task": limits(connection, "task"),
+            "account": limits(connection, "account"),
+            "domain": limits(connection, "domain"),
         }
-        self._names = {
-            "task": {row.id: row.name for row in connection.execute(TASKS)},
-            "account": {row.id: row.name for row in connection.execute(ACCOUNTS)},
-        }
+        self._names = {"task": names(connection, "task"), "account": names(connection, "account")}
         self._watches: dict[Key, RateWatch] = {}
 
     def add(self, one: HandedOver) -> None:
@@ -202,16 +196,18 @@ class _Book:
         )
 
 
-NOW = {"cadence": TASKS, "hourly": ACCOUNTS, "domain": DOMAINS}
-"""Where the present limit stands that the log calls by a name."""
+def names(connection: Connection, kind: Kind) -> dict[int, str]:
+    """What the tasks, or else the accounts, are called."""
+    return {row.id: row.name for row in connection.execute(LOGGED[kind][2])}
 
 
-def _limits(connection: Connection, kind: str, field: str) -> Mapping[int, Limits]:
+def limits(connection: Connection, kind: Kind) -> Mapping[int, Limits]:
     """Each task's or account's limit through time; the present one where no change is on record."""
-    found = {row.id: Limits(row.now) for row in connection.execute(NOW[field])}
+    subject, field, present = LOGGED[kind]
+    found = {row.id: Limits(row.now) for row in connection.execute(present)}
     changes: dict[int, list[tuple[int, int | None]]] = {}
     first: dict[int, int | None] = {}
-    for row in connection.execute(CHANGES, {"kind": kind, "field": field}):
+    for row in connection.execute(CHANGES, {"kind": subject, "field": field}):
         first.setdefault(row.id, row.before)
         changes.setdefault(row.id, []).append((to_us(row.at), row.after))
     return found | {of: Limits(first[of], tuple(changes[of])) for of in changes}
