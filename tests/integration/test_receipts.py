@@ -352,7 +352,10 @@ def test_a_file_is_taken_in_and_shown_with_its_message(kadencia, made, report):
 
     assert f"message {made.id}: unknown → undelivered (Nedoručené)" in ended.out
     assert "User unknown" in ended.out
-    assert "taken in before; nothing was changed" in again.out
+    assert (
+        "undelivered (Nedoručené); this report was taken in before, nothing was changed"
+        in again.out
+    )
     assert "receipts" in shown.out
     assert "550 5.1.1 <anna@ina.example>" in shown.out
     (receipt,) = kadencia.done("mail", "show", str(made.id), "--json").json["receipts"]

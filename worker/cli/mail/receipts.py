@@ -123,17 +123,19 @@ def _plain(one: TakenReceipt) -> dict[str, Any]:
 
 def _print(done: Sequence[dict[str, Any]]) -> None:
     for one in done:
-        move = f"{one['before']} → {one['state']}"
-        if not one["new"]:
-            move = "this report was taken in before; nothing was changed"
-        elif one["before"] == one["state"]:
-            move = f"{one['state']} still"
-        say(f"message {one['id']}: {move} ({SLOVAK[one['state']]})")
+        say(f"message {one['id']}: {_move(one)}")
         for each in one["receipts"]:
             said = each["diagnostic"] or each["status"] or ""
             say(f"  {each['address']}: {each['action']}, {each['state'] or 'no recipient'}  {said}")
         for address in one["suppressed"]:
             say(f"  {address} is suppressed from now on")
+
+
+def _move(one: dict[str, Any]) -> str:
+    state = f"{one['state']} ({SLOVAK[one['state']]})"
+    if not one["new"]:
+        return f"{state}; this report was taken in before, nothing was changed"
+    return f"{state} still" if one["before"] == one["state"] else f"{one['before']} → {state}"
 
 
 def _end(failures: Sequence[CommandError], any_done: bool) -> None:
