@@ -207,6 +207,12 @@ def test_parts_within_parts_without_end_are_refused():
         read(octets)
 
 
+def test_a_charset_that_can_decode_no_text_is_no_matter():
+    octets = POSTFIX.replace(b"charset=us-ascii", b"charset=idna").replace(b"I'm", b"\xff'm")
+
+    assert read(octets).message_id == ORIGINAL
+
+
 @given(st.binary(max_size=500))
 def test_no_octets_are_more_than_refused(octets):
     with pytest.raises(ReportError):

@@ -119,7 +119,7 @@ def _inner_mails(mail: Message) -> Iterator[Message]:
 
 def _text_of(part: Message) -> str:
     """The text of a part, which the parser may have taken for one mail or several, decoded."""
-    if not isinstance(part.get_payload(), list):
+    if not part.is_multipart():
         return _body(part)
     text = "\n\n".join(_written(one) for one in _enclosed(part))
     return _decoded(text, str(part.get("Content-Transfer-Encoding", "")))
@@ -143,8 +143,9 @@ def _body(mail: Message) -> str:
 
 
 def _enclosed(part: Message) -> list[Message]:
-    payload = part.get_payload()
-    return [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
+    # Asked first: of a text, get_payload() would decode the charset, which may be any codec.
+    payload = part.get_payload() if part.is_multipart() else []
+    return [one for one in payload if isinstance(one, Message)]
 
 
 def _headers(mail: Message) -> str:
