@@ -65,6 +65,7 @@ class Curve:
     def _stretch(self, at_us: int) -> int:
         # The last stretch whose start is not after it.
         points = len(self._most)
-        found = (at_us - self.since_us) * points // (self.until_us - self.since_us)
-        found = min(found, points - 1)
-        return found + 1 if found + 1 < points and self._start(found + 1) <= at_us else found
+        found = min((at_us - self.since_us) * points // (self.until_us - self.since_us), points - 1)
+        while found + 1 < points and self._start(found + 1) <= at_us:
+            found += 1
+        return found
