@@ -31,4 +31,4 @@ def test_no_statement_compares_an_indexed_time_with_a_volatile_clock(statement):
 
 def test_such_a_comparison_would_be_seen():
     assert VOLATILE_BOUND.search("WHERE r.not_before <= clock_timestamp() ORDER BY")
-    assert STATEMENTS["worker.outbox.leases.OLDEST"]
+    assert STATEMENTS["worker.outbox.backlog.OLDEST"]
