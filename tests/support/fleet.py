@@ -75,10 +75,18 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in reversed(self._started):
-            self.end(process, signal.SIGTERM)
+        self.end_all()
         if self.log.exists():  # shown by pytest only where a test fails
             sys.stdout.write(self.log.read_text(errors="replace")[-20_000:])
+        self.clean_up()
+
+    def end_all(self) -> None:
+        """End every process that was started."""
+        for process in reversed(self._started):
+            self.end(process, signal.SIGTERM)
+
+    def clean_up(self) -> None:
+        """Remove the directory, with the log."""
         self._files.cleanup()
 
     def beat(self, **environment: str) -> subprocess.Popen[bytes]:

@@ -21,15 +21,16 @@ class SinkProcess:
     Attributes:
         port: where it listens on 127.0.0.1.
         directory: with the kept mails.
+        journal_path: a line of JSON for each transaction.
     """
 
     def __init__(self, *arguments: str, faults: Iterable[str] = ()) -> None:
         self._files = tempfile.TemporaryDirectory(prefix="sink-")
         base = Path(self._files.name)
         self.directory = base / "mails"
-        self._journal = base / "journal.jsonl"
+        self.journal_path = base / "journal.jsonl"
         command = [sys.executable, "-m", "worker.smtp_sink"]
-        command += ["--directory", str(self.directory), "--journal", str(self._journal)]
+        command += ["--directory", str(self.directory), "--journal", str(self.journal_path)]
         for fault in faults:
             command += ["--fault", fault]
         self._process = subprocess.Popen(
@@ -57,9 +58,9 @@ class SinkProcess:
 
     def journal(self) -> list[dict[str, Any]]:
         """The transactions that have ended, in that order."""
-        if not self._journal.exists():
+        if not self.journal_path.exists():
             return []
-        return [json.loads(line) for line in self._journal.read_text().splitlines()]
+        return [json.loads(line) for line in self.journal_path.read_text().splitlines()]
 
     def mails(self) -> list[bytes]:
         """The kept mails, in the order in which their final dots came."""

@@ -1,0 +1,74 @@
+"""Processes of the fleet are killed, or told to end."""
+
+from __future__ import annotations
+
+import time
+
+from tests.faults.fault import Fault, Strike
+from tests.faults.town import PATIENCE_SECONDS, SLOTS, Town, kill_tree
+from tests.support.process_table import wait_until
+from worker.crashpoints import CrashPoint
+
+UNCERTAIN = {
+    CrashPoint.CLAIMED,
+    CrashPoint.PERMITTED,
+    CrashPoint.BEFORE_MAIL,
+    CrashPoint.BEFORE_DATA,
+    CrashPoint.DOT_SENT,
+    CrashPoint.ANSWERED,
+}
+"""Killed there, nobody knows whether the mail went."""
+
+
+def _killed_at(point: CrashPoint) -> Strike:
+    def strike(town: Town) -> None:
+        armed = town.fleet.crash_points / point
+        armed.touch()
+        for name in town.offices:
+            town.enqueue(name, 5)
+        wait_until(lambda: not armed.exists(), PATIENCE_SECONDS)
+
+    return strike
+
+
+def one_worker(town: Town) -> None:
+    """As when its machine dies."""
+    town.workers[0].kill()
+    time.sleep(2)
+    town.workers[0].start()
+
+
+def all_workers(town: Town) -> None:
+    for worker in town.workers:
+        worker.kill()
+    time.sleep(2)
+    for worker in town.workers:
+        worker.start()
+
+
+def both_beats(town: Town) -> None:
+    for beat in town.beats:
+        assert beat.process is not None
+        kill_tree(beat.process)
+    time.sleep(5)
+    for beat in town.beats:
+        beat.start()
+
+
+def rolling_deploy(town: Town) -> None:
+    for worker in town.workers:
+        assert worker.drain() == 0
+        worker.start()
+        town.ready()
+
+
+FAULTS = [
+    *(
+        Fault(f"SIGKILL at {point}", _killed_at(point), unknowns=int(point in UNCERTAIN))
+        for point in CrashPoint
+    ),
+    Fault("SIGKILL of a whole worker", one_worker, unknowns=SLOTS),
+    Fault("SIGKILL of all workers at once", all_workers, unknowns=3 * SLOTS),
+    Fault("SIGKILL of both beats", both_beats),
+    Fault("SIGTERM of each worker in turn (deploy)", rolling_deploy),
+]

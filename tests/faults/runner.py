@@ -1,0 +1,163 @@
+"""Makes faults in a town, one after the other, and has each judged."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.faults.fault import CannotBeMade, Fault
+from tests.faults.town import Town, town
+from tests.faults.verdict import ON_ITS_WAY, RESUMED_SECONDS, Verdict, judge
+from tests.support.process_table import wait_until
+
+BACKLOG = 110
+"""Messages of each task, at a fault that is made alone: more than fit a window."""
+BEGUN = 5
+SETTLED_SECONDS = 180
+STOCK = 150
+"""Messages of each task that wait, when faults come at random."""
+
+Tell = Callable[[Verdict], None]
+
+
+class Runner:
+    """Makes faults; a town that one leaves unfit is given up, and the next gets another.
+
+    Args:
+        tell: is told each verdict at once.
+        logs: where the fleet's log is kept of each town in which a promise was broken.
+    """
+
+    def __init__(self, tell: Tell, logs: Path | None = None) -> None:
+        self._tell = tell
+        self._logs = logs
+        self._stack = ExitStack()
+        self._town: Town | None = None
+        self._towns = 0
+
+    def each(self, faults: Iterable[Fault]) -> Iterator[Verdict]:
+        """Make each fault by itself, and wait until its messages have settled."""
+        try:
+            for fault in faults:
+                if fault.alone:
+                    self.leave()
+                try:
+                    verdict = alone(self.here(), fault)
+                except CannotBeMade as error:
+                    verdict = Verdict(fault.name, runs=0, wrong=[])
+                    verdict.name += f" (skipped: {error})"
+                self._tell(verdict)
+                yield verdict
+                if verdict.broken or fault.alone:
+                    self.leave()
+        finally:
+            self.leave()
+
+    def at_random(self, faults: list[Fault], seconds: float, seed: int) -> Iterator[Verdict]:
+        """Make faults chosen by chance for so long, without waiting for what they leave."""
+        try:
+            yield from at_random(self.here(), faults, seconds, random.Random(seed), self._tell)
+        finally:
+            self.leave()
+
+    def here(self) -> Town:
+        """The town, a new one if there is none."""
+        if self._town is None:
+            self._towns += 1
+            log = self._logs / f"town-{self._towns}.log" if self._logs else None
+            self._town = self._stack.enter_context(town(log))
+        return self._town
+
+    def leave(self) -> None:
+        """End the town."""
+        self._town = None
+        self._stack.close()
+
+
+def alone(here: Town, fault: Fault) -> Verdict:
+    """Make one fault while a backlog is being sent, wait for its end, and judge."""
+    since = time.time()
+    known = len(here.enqueued)
+    for office in here.offices:
+        here.enqueue(office, BACKLOG)
+    wrong: list[str] = []
+    resumed = 0.0
+    try:
+        wait_until(lambda: len(here.journal.read()) and _begun(here, since), RESUMED_SECONDS)
+        fault.strike(here)
+        resumed = until_resumed(here)
+        _settle(here, known)
+    except AssertionError as error:
+        wrong.append(f"not in time: {error}")
+    names = set(list(here.enqueued)[known:])
+    verdict = judge(here, fault, names, round(since * 1_000_000))
+    verdict.resumed = resumed
+    verdict.wrong += wrong
+    return verdict
+
+
+def at_random(
+    here: Town, faults: list[Fault], seconds: float, chance: random.Random, tell: Tell
+) -> Iterator[Verdict]:
+    """Faults one upon the other; what is told of each is how soon sending went on."""
+    start = time.time()
+    allowed, resends = 0, False
+    total = Verdict("all of these together", runs=0)
+    while time.time() < start + seconds:
+        fault = chance.choice(faults)
+        one = Verdict(fault.name, allowed=fault.unknowns)
+        _stock_up(here)
+        try:
+            fault.strike(here)
+            one.resumed = until_resumed(here)
+        except CannotBeMade as error:
+            one.wrong.append(f"skipped: {error}")
+        except AssertionError as error:
+            one.wrong.append(f"not in time: {error}")
+        tell(one)
+        allowed += fault.unknowns
+        resends = resends or fault.resends
+        total = total.plus(one)
+        time.sleep(chance.uniform(0, 2))
+    wrong = total.wrong
+    try:
+        _settle(here, 0)
+    except AssertionError as error:
+        wrong.append(f"not in time: {error}")
+    everything = Fault(total.name, lambda _: None, unknowns=allowed, resends=resends)
+    verdict = judge(here, everything, set(here.enqueued), round(start * 1_000_000))
+    verdict.runs, verdict.resumed = total.runs, total.resumed
+    verdict.wrong += wrong
+    tell(verdict)
+    yield verdict
+
+
+def until_resumed(here: Town) -> float:
+    """Enqueue a little, and wait until every task has sent something; the seconds."""
+    moment = time.time()
+    for office in here.offices:
+        here.enqueue(office, 2)
+    wait_until(lambda: here.accepted_since(moment) == set(here.offices), 2 * RESUMED_SECONDS)
+    return time.time() - moment
+
+
+def _begun(here: Town, since: float) -> bool:
+    return here.accepted_since(since) == set(here.offices)
+
+
+def _settle(here: Town, known: int) -> None:
+    names = set(list(here.enqueued)[known:])
+    wait_until(lambda: not ON_ITS_WAY & set(here.states(names).values()), SETTLED_SECONDS)
+
+
+def _stock_up(here: Town) -> None:
+    for name, office in here.offices.items():
+        waiting = here.sql(
+            "SELECT count(*) AS n FROM message WHERE lane_id = :lane AND state = 'ready'",
+            lane=office.task.lane_id,
+        )[0].n
+        if waiting < STOCK:
+            here.enqueue(name, STOCK - waiting)
