@@ -4,10 +4,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo up test test-all lint format bench lock clean
+.PHONY: help setup demo up test test-all test-faults soak lint format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: ## prepare .venv with the locked dependencies (every target does it)
 	@tools/bootstrap
@@ -23,6 +23,12 @@ test: setup ## check style, types and layers, and run the tests
 
 test-all: setup ## the same with the slow tests, and Debian's servers where they are installed
 	@tools/test --all
+
+test-faults: setup ## make every fault while mail is being sent, and judge (half an hour)
+	@$(BIN)/python -m tests.faults
+
+soak: setup ## ten minutes of faults at random, memory and connections watched, with a plot
+	@$(BIN)/python -m tests.faults.soak
 
 lint: setup ## check style, types, layers and the lock file
 	@tools/lint
