@@ -1,0 +1,39 @@
+"""The promises hold under faults: a short selection here, the whole catalogue when asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.runner import Runner, alone
+from tests.faults.town import town
+
+pytestmark = pytest.mark.acceptance
+
+SHORT = (
+    "SIGKILL at sweep-half-published",
+    "Redis: FLUSHALL",
+    "PostgreSQL: no answer to COMMIT",
+    "SMTP: 421 to RCPT",
+)
+
+
+@pytest.fixture(scope="module")
+def here():
+    with town() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_promises_hold(here, name):
+    [fault] = [one for one in FAULTS if one.name == name]
+
+    assert alone(here, fault).broken == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_promises_hold_under_every_fault():
+    verdicts = list(Runner(lambda _: None).each(FAULTS))
+
+    assert {one.name: one.broken for one in verdicts if one.broken} == {}
