@@ -19,7 +19,7 @@ from tests.support.shared_database import rolled_back, shared_engine
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.receipts import Action, read_report
-from worker.outbox import claims, receipts, settling
+from worker.outbox import claims, leases, people, receipts, settling
 from worker.outbox.answers import Answer, RecipientAnswer
 
 ANNA, EVA = "anna@ina.example", "eva@ina.example"
@@ -227,6 +227,35 @@ def test_a_bounce_during_a_resend_waits_for_the_resend_s_own(connection, task):
     given = Answer(Outcome.ACCEPTED, (RecipientAnswer(0, Outcome.ACCEPTED),), code=250)
 
     assert settling.settle(connection, made.lease, given, 0.0) == "sent"
+
+
+def test_a_claim_that_was_undone_after_a_receipt_leads_to_no_other_hand_over(connection, task):
+    made = handed_over(connection, task, "sending")
+    take(connection, made, failed(ANNA))
+    settling.undo(connection, made.id, made.lease, "no permit now")
+    (lease,) = leases.lease(connection, task.id, [made.id], timedelta(minutes=2))
+
+    claimed = claims.claim(
+        connection,
+        made.id,
+        lease.token,
+        server=task.server,
+        worker="main/tests/1",
+        deadline=timedelta(minutes=12),
+    )
+
+    assert claimed is None
+    assert message(connection, made.id).state == "undelivered"
+
+
+def test_a_bounced_message_can_be_sent_again_by_a_person(connection, task):
+    made = handed_over(connection, task)
+    take(connection, made, failed(ANNA))
+
+    moved = people.resend(connection, made.id)
+
+    assert (moved.before, moved.after) == ("undelivered", "ready")
+    assert recipients(connection, made.id) == ["pending"]
 
 
 def test_an_answer_that_comes_after_the_receipt_only_closes_its_attempt(connection, task):
