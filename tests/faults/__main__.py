@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.catalogue import named
-from tests.faults.runner import Runner
+from tests.faults.runner import Runner, calm
 from tests.faults.verdict import Verdict
 
 HEAD = f"{'fault':<50} runs  mails lost dbl unknown worst   use resumed"
@@ -59,7 +59,8 @@ def main(argv: Sequence[str]) -> int:
             runner.at_random([one for one in faults if not one.alone], options.random, seed)
         )
     else:
-        verdicts = list(runner.each(faults * options.rounds))
+        verdicts = [] if options.only else [calm(tell, options.logs)]
+        verdicts += runner.each(faults * options.rounds)
     return _sum_up(verdicts)
 
 

@@ -48,9 +48,15 @@ class Rule:
     after: int = 0
     struck: int = 0
 
-    def takes(self, said: bytes) -> bool:
-        """Whether this request is one of them; counts it."""
-        if self.pattern not in said or self.struck == self.times:
+    def takes(self, before: bytes, data: bytes) -> bool:
+        """Whether this request is one of them; counts it.
+
+        Args:
+            before: the end of what was said before: the pattern may begin there.
+            data: what is said now.
+        """
+        begun = before[-(len(self.pattern) - 1) :] if len(self.pattern) > 1 else b""
+        if self.pattern not in begun + data or self.struck == self.times:
             return False
         if self.after:
             self.after -= 1
@@ -248,9 +254,8 @@ class Line:
                 await self._flows.wait()
                 if call.struck is not None:
                     continue
-                said = call.said + data
-                rule = next((one for one in self._rules if one.takes(said)), None)
-                call.said = b"" if rule else said[-64:]
+                rule = next((one for one in self._rules if one.takes(call.said, data)), None)
+                call.said = (call.said + data)[-64:]
                 call.struck = rule
                 if rule is None or rule.forward:
                     await _write(call.server[1], data, lambda: self._slow_up)

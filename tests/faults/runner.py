@@ -20,6 +20,15 @@ SETTLED_SECONDS = 180
 STOCK = 150
 """Messages of each task that wait, when faults come at random."""
 
+NO_FAULT = Fault("no fault at all", lambda _: None)
+CALM_WINDOW_SECONDS, CALM_WINDOWS = 30, 3
+CALM_TIMES = {
+    "KADENCIA_WINDOW_SECONDS": str(CALM_WINDOW_SECONDS),
+    "KADENCIA_BURST_SECONDS": "3",
+    "KADENCIA_QUANTUM_SECONDS": "0.2",
+}
+USE_LEAST = 0.95
+
 Tell = Callable[[Verdict], None]
 
 
@@ -133,6 +142,37 @@ def at_random(
     verdict.wrong += wrong
     tell(verdict)
     yield verdict
+
+
+def calm(tell: Tell, logs: Path | None = None) -> Verdict:
+    """No fault at all: how much of what the limits allow is used while there is a backlog."""
+    since = round(time.time() * 1_000_000)
+    seconds = CALM_WINDOW_SECONDS * CALM_WINDOWS
+    log = logs / "calm.log" if logs else None
+    with town(log, **CALM_TIMES) as here:
+        for office in here.offices:
+            here.enqueue(office, round(_most(here, office) * (CALM_WINDOWS + 0.4)))
+        wait_until(lambda: _begun(here, 0), RESUMED_SECONDS)
+        first = min(entry["dot_us"] for entry in here.journal.read())
+        wait_until(lambda: time.time() > first / 1_000_000 + seconds, 2 * seconds)
+        _settle(here, 0)
+        verdict = judge(here, NO_FAULT, set(here.enqueued), since)
+        verdict.use = min(_used(here, office, seconds) for office in here.offices)
+    if verdict.use < USE_LEAST:
+        verdict.wrong.append(f"used {verdict.use:.3f} of what was allowed, at least {USE_LEAST}")
+    tell(verdict)
+    return verdict
+
+
+def _most(here: Town, office: str) -> int:
+    """What an office may send in a window; the limits of its domains are wider than its own."""
+    return min(x.most for x in here.limits if x.of == office and x.kind != "domain")
+
+
+def _used(here: Town, office: str, seconds: float) -> float:
+    dots = [dot.at_us for dot in here.offices[office].smtp.dots]
+    inside = sum(at <= dots[0] + seconds * 1_000_000 for at in dots)
+    return inside / (_most(here, office) * CALM_WINDOWS)
 
 
 def until_resumed(here: Town) -> float:

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from tests.faults.line import Rule, Switchboard
 from tests.support.kernel import make_delivery, make_settings, make_throttle
 from tests.support.office import Office
 from tests.support.process_table import wait_until
 from tests.support.shared_database import shared_engine
 from tests.support.sink import SinkProcess
-from tests.support.tcp_proxy import Proxy
 from worker import db
 from worker.delivery.patience import persist
 
@@ -36,21 +36,33 @@ def engine(services):
 
 
 @pytest.fixture
-def proxy(engine):
-    with Proxy(engine.url.render_as_string(hide_password=False)) as proxy:
-        yield proxy
+def lines(engine):
+    board = Switchboard()
+    yield board.line_to("sending", engine.url.render_as_string(hide_password=False))
+    board.close()
 
 
 @pytest.fixture
-def office(engine, services, sink, proxy):
-    """An office whose sending process reaches the database by way of the proxy."""
+def line(lines):
+    """To the database, as the sending process has it."""
+    return lines[0]
+
+
+@pytest.fixture
+def office(engine, services, sink, lines):
+    """An office whose sending process reaches the database by way of the line."""
     throttle = make_throttle(engine, services.valkey_url(), make_settings())
     office = Office(engine, throttle, sink)
-    by_proxy = db.make_engine(proxy.url, name="sending")
-    office.delivery = make_delivery(by_proxy, throttle, office.settings)
+    by_line = db.make_engine(lines[1], name="sending")
+    office.delivery = make_delivery(by_line, throttle, office.settings)
     yield office
     office.delivery.close()
-    by_proxy.dispose()
+    by_line.dispose()
+
+
+def cut_at_commit(line, number, *, forward):
+    """Cut the n-th commit off from now; if it is forwarded, only its answer is lost."""
+    return line.on(Rule(b"COMMIT", forward=forward, after=number - 1))
 
 
 @contextmanager
@@ -65,67 +77,67 @@ def being_sent(office, made):
 
 
 @pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
-def test_a_claim_whose_commit_had_no_answer_sends_nothing_and_goes_back(office, proxy, forward):
+def test_a_claim_whose_commit_had_no_answer_sends_nothing_and_goes_back(office, line, forward):
     made = office.released(office.task())
-    proxy.cut_at_commit(CLAIM, forward=forward)
+    rule = cut_at_commit(line, CLAIM, forward=forward)
 
     row = office.send(made)
 
-    assert proxy.cuts == 1
+    assert rule.struck == 1
     assert (row.state, row.attempts, row.why) == ("ready", 0, "the database was away at the claim")
     assert [one.state for one in office.attempts(made)] == (["void"] if forward else [])
     assert office.arrived(made) == []
 
 
 @pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
-def test_an_answer_whose_commit_had_no_answer_is_written_once(office, proxy, forward):
+def test_an_answer_whose_commit_had_no_answer_is_written_once(office, line, forward):
     made = office.released(office.task())
-    proxy.cut_at_commit(SETTLE, forward=forward)
+    rule = cut_at_commit(line, SETTLE, forward=forward)
 
     row = office.send(made)
 
-    assert proxy.cuts == 1
+    assert rule.struck == 1
     assert (row.state, row.attempts) == ("sent", 1)
     assert [one.state for one in office.attempts(made)] == ["accepted"]
     assert len(office.arrived(made)) == 1
 
 
 @pytest.mark.parametrize("forward", [False, True], ids=["never committed", "committed"])
-def test_a_claim_is_taken_back_once_though_the_commit_of_that_had_no_answer(office, proxy, forward):
+def test_a_claim_is_taken_back_once_though_the_commit_of_that_had_no_answer(office, line, forward):
     with office.engine.begin() as connection:
         connection.execute(text("UPDATE installation SET generation = generation + 1"))
     made = office.released(office.task())  # the log is no longer whole, so there is no permit
-    proxy.cut_at_commit(SETTLE, forward=forward)
+    rule = cut_at_commit(line, SETTLE, forward=forward)
 
     row = office.send(made)
 
-    assert proxy.cuts == 1
+    assert rule.struck == 1
     assert (row.state, row.attempts) == ("ready", 0)
     assert [one.state for one in office.attempts(made)] == ["void"]
 
 
-def test_a_body_is_read_though_the_database_went_away_meanwhile(office, proxy):
+def test_a_body_is_read_though_the_database_went_away_meanwhile(office, line):
     made = office.released(office.task())
-    proxy.cut_at_commit(BODY, forward=True)
+    cut_at_commit(line, BODY, forward=True)
 
     assert office.send(made).state == "sent"
 
 
-def test_a_message_whose_route_cannot_be_read_stays_released_until_its_deadline(office, proxy):
+def test_a_message_whose_route_cannot_be_read_stays_released_until_its_deadline(office, line):
     made = office.released(office.task())
-    proxy.close()
+    line.refuse()
 
     assert office.send(made).state == "released"
 
 
-def test_an_answer_is_kept_until_the_database_is_back(office, proxy):
+def test_an_answer_is_kept_until_the_database_is_back(office, line):
     made = office.released(office.task(), to=["slow@firma.example"])
 
     with being_sent(office, made):
-        proxy.close()
+        line.refuse()
         wait_until(lambda: [e for e in office.arrived(made) if e["code"]])
         assert office.row(made).state == "sending"
-        proxy.open()
+        line.restore()
 
     assert office.row(made).state == "sent"
     [one] = office.attempts(made)
@@ -151,11 +163,12 @@ def test_a_fault_of_the_program_is_not_tried_again(engine):
         persist(engine, lambda connection: connection.execute(text("SELECT nonsense")), 60)
 
 
-def test_a_database_that_stays_away_is_given_up_in_the_end(proxy):
-    by_proxy = db.make_engine(proxy.url, name="sending")
-    proxy.close()
+def test_a_database_that_stays_away_is_given_up_in_the_end(lines):
+    line, url = lines
+    by_line = db.make_engine(url, name="sending")
+    line.refuse()
 
     with pytest.raises(OperationalError):
-        persist(by_proxy, lambda connection: connection.execute(text("SELECT 1")), 0.1)
+        persist(by_line, lambda connection: connection.execute(text("SELECT 1")), 0.1)
 
-    by_proxy.dispose()
+    by_line.dispose()
