@@ -14,6 +14,7 @@ from worker import bootstrap, crashpoints
 from worker.app import app
 from worker.bootstrap import Kit
 from worker.delivery import Delivery
+from worker.registry import evidence_name
 from worker.sweeps import Sweeper
 
 
@@ -35,7 +36,7 @@ def here() -> Process:
     """
     settings = bootstrap.read_settings(os.environ)
     crashpoints.arm(settings.crash_directory)
-    server = settings.server or "local"
+    server, process = settings.server or "local", settings.process or "alone"
     kit = bootstrap.make_kit(settings, f"worker {server}")
     return Process(
         kit=kit,
@@ -46,7 +47,7 @@ def here() -> Process:
             kit.vault,
             settings,
             server,
-            worker=f"{server}/{socket.gethostname()}/{os.getpid()}",
+            worker=f"{evidence_name(server, socket.gethostname(), process)}{os.getpid()}",
         ),
     )
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from settings.names import Task, own_queue
 from worker import db
 from worker.outbox import leases
 
@@ -38,7 +36,12 @@ OTHERS = text("""
     WHERE server_id = :server_id AND id <> :id AND beat_at > clock_timestamp() - :silent_after
 """)
 
-ALIVE = text("SELECT id FROM process WHERE beat_at > clock_timestamp() - :silent_after")
+ANSWERS = text("""
+    SELECT p.control_answered_at, p.send_answered_at,
+        (SELECT count(*) FROM attempt a
+         WHERE a.state = 'open' AND starts_with(a.worker, :begins)) >= p.slots AS busy
+    FROM process p WHERE p.id = :id
+""")
 
 LISTED = text("SELECT id FROM process")
 
@@ -60,6 +63,20 @@ class WorkerProcess:
     pid: int
     version: str
     slots: int
+
+    @property
+    def evidence(self) -> str:
+        """What the names of its sending processes in the evidence begin with."""
+        return evidence_name(self.server, self.host, str(self.id))
+
+
+def evidence_name(server: str, host: str, process: str) -> str:
+    """How the sending processes of a `kadencia worker` are called; their number follows.
+
+    >>> evidence_name("main", "mx1", "3ab0b66d-68c8-49b8-8d2b-53222299c834")
+    'main/mx1/3ab0b66d/'
+    """
+    return f"{server}/{host}/{process[:8]}/"
 
 
 def beat(engine: Engine, worker: WorkerProcess) -> None:
@@ -113,22 +130,21 @@ def known(engine: Engine) -> set[str]:
         return {str(process) for process in connection.execute(LISTED).scalars()}
 
 
-def send_canaries(engine: Engine, app: Any, silent_after: timedelta) -> None:
-    """Put a canary into each live process's own queues; one that is deaf lets it lie.
-
-    Args:
-        engine: the database.
-        app: Celery's.
-        silent_after: a process whose heart has not beaten for so long gets none.
-    """
+def forget(engine: Engine) -> int:
+    """Take those from the list who have been silent for a day; returns how many."""
     with db.transaction(engine) as connection:
-        connection.execute(FORGET, {"after": FORGOTTEN_AFTER})
-        alive = list(connection.execute(ALIVE, {"silent_after": silent_after}).scalars())
-    for process in alive:
-        for part in PARTS:
-            app.send_task(
-                Task.CANARY, args=[str(process), part], queue=own_queue(str(process), part)
-            )
+        return connection.execute(FORGET, {"after": FORGOTTEN_AFTER}).rowcount
+
+
+def answers(engine: Engine, worker: WorkerProcess) -> tuple[dict[str, datetime], bool]:
+    """When each part last answered a canary, and whether every slot is in a hand-over."""
+    with db.transaction(engine) as connection:
+        values = {"id": worker.id, "begins": worker.evidence}
+        row = connection.execute(ANSWERS, values).one_or_none()
+    if row is None:  # not registered yet
+        return {}, False
+    found = {"control": row.control_answered_at, "send": row.send_answered_at}
+    return {part: at for part, at in found.items() if at is not None}, row.busy
 
 
 def answer_canary(engine: Engine, process: UUID, part: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from settings.names import Task
@@ -28,8 +27,7 @@ def recover() -> None:
     """Move on every message that time has overtaken."""
     kit = here().kit
     recovery.recover(kit.engine, kit.throttle, kit.settings)
-    silent_after = timedelta(seconds=kit.settings.silent_after_seconds)
-    registry.send_canaries(kit.engine, app, silent_after)
+    registry.forget(kit.engine)
 
 
 @app.task(name=Task.RETAIN)

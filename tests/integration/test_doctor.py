@@ -19,6 +19,7 @@ from worker.core.alarms import Kind
 from worker.doctor import Finding, Installation, Level, examine
 from worker.doctor.servers import clock, eviction, persistence
 from worker.rebuild import rebuild
+from worker.registry import evidence_name
 from worker.throttle import Throttle
 from worker.vault import Vault
 
@@ -194,8 +195,10 @@ def test_what_is_wrong_is_said_with_what_mends_it(
 
 def test_a_worker_with_a_hand_over_in_each_slot_is_not_taken_for_deaf(engine, task, look):
     with engine.begin() as connection:
-        connection.execute(text("UPDATE process SET send_answered_at = NULL"))
-        make_attempt(connection, task, worker="main/a.example/8")
+        query = text("UPDATE process SET send_answered_at = NULL RETURNING id")
+        process = str(connection.execute(query).scalar_one())
+        name = evidence_name("main", "a.example", process)
+        make_attempt(connection, task, worker=f"{name}8")
 
     assert "OAC server main" not in look()
 

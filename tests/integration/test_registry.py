@@ -9,24 +9,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from settings.names import Task
 from tests.support.kernel import message
-from tests.support.rows import make_message, make_server, make_task
+from tests.support.rows import make_attempt, make_message, make_server, make_task
 from worker import registry
 from worker.registry import WorkerProcess
 
 SILENT_AFTER = timedelta(seconds=30)
-
-
-class Canaries:
-    """What is put into queues."""
-
-    def __init__(self):
-        self.sent = []
-
-    def send_task(self, name, args, queue):
-        assert name == Task.CANARY
-        self.sent.append((*args, queue))
 
 
 def process(server="main", slots=2):
@@ -156,21 +144,30 @@ def test_of_processes_that_leave_at_once_the_last_gives_back(engine, released):
     assert sorted(returned) == [0, 0, 0, 1]
 
 
-def test_canaries_go_to_both_queues_of_each_live_process(engine):
+def test_only_those_who_were_silent_for_a_day_are_forgotten(engine):
     alive, silent, gone = process(), process(), process()
     for one in (alive, silent, gone):
         registry.beat(engine, one)
     fall_silent(engine, silent)
     fall_silent(engine, gone, seconds=2 * 86400)
-    canaries = Canaries()
 
-    registry.send_canaries(engine, canaries, SILENT_AFTER)
+    assert registry.forget(engine) == 1
 
-    assert canaries.sent == [
-        (str(alive.id), part, f"kadencia.process.{alive.id}.{part}") for part in ("control", "send")
-    ]
-    assert {row.id for row in processes(engine)} == {alive.id, silent.id}
     assert registry.known(engine) == {str(alive.id), str(silent.id)}
+
+
+def test_a_worker_with_a_hand_over_in_each_slot_is_busy(engine):
+    worker = process()
+    registry.beat(engine, worker)
+    with engine.begin() as connection:
+        task = make_task(connection)
+    for number in range(worker.slots):
+        assert not registry.answers(engine, worker)[1]
+        with engine.begin() as connection:
+            make_attempt(connection, task, worker=f"{worker.evidence}{number}")
+            make_attempt(connection, task, worker=f"main/another/3ab0b66d/{number}")
+
+    assert registry.answers(engine, worker) == ({}, True)
 
 
 def test_an_answered_canary_is_noted_for_its_part(engine):
@@ -180,6 +177,7 @@ def test_an_answered_canary_is_noted_for_its_part(engine):
     registry.answer_canary(engine, worker.id, "send")
 
     [row] = processes(engine)
+    assert registry.answers(engine, worker) == ({"send": row.send_answered_at}, False)
     assert row.send_answered_at is not None
     assert row.control_answered_at is None
     with pytest.raises(KeyError):

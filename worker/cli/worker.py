@@ -27,6 +27,7 @@ def worker(
 
     Example: kadencia worker --server bratislava --processes 8
     """
+    from worker.app import app
     from worker.fleet import worker as fleet
 
     if not SERVER_NAME.fullmatch(server):
@@ -48,6 +49,7 @@ def worker(
             "KADENCIA_DATA": str(settings.data),
         },
         out=sys.stdout,
+        publish=app.send_task,
     )
     raise typer.Exit(code)
 

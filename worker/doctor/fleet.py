@@ -24,7 +24,8 @@ PROCESSES = text("""
     SELECT s.name AS server, p.host, p.pid, p.clock_offset_ms, p.started_at, p.beat_at,
         p.control_answered_at, p.send_answered_at,
         (SELECT count(*) FROM attempt a WHERE a.state = 'open'
-            AND starts_with(a.worker, s.name || '/' || p.host || '/')) >= p.slots AS busy
+            AND starts_with(a.worker, concat_ws('/', s.name, p.host, left(p.id::text, 8), '')))
+            >= p.slots AS busy
     FROM process p JOIN server s ON s.id = p.server_id ORDER BY s.name, p.host, p.pid
 """)
 

@@ -22,6 +22,9 @@ from worker.embedded.errors import NotReady
 from worker.embedded.processes import ProcessSpec, describe_exit
 from worker.fleet.output import LineWriter, LogFormat, PipeLines
 
+Renew = Callable[[str, str], object]
+"""Ends a process by its name, for a reason, and starts it again; from any thread."""
+
 OURSELVES = "kadencia"
 """The name before the supervisor's own lines."""
 
@@ -77,7 +80,10 @@ class Supervisor:
         specs: Sequence[ProcessSpec],
         writer: LineWriter,
         on_started: Callable[[], None] | None = None,
+        on_running: Callable[[Renew], None] | None = None,
     ) -> None:
+        self._on_running = on_running
+        self._renewals: dict[str, asyncio.Task[None]] = {}
         self._children = [_Child(spec) for spec in specs]
         self._writer = writer
         self._on_started = on_started
@@ -89,7 +95,10 @@ class Supervisor:
 
     async def run(self) -> int:
         """Start all, keep them alive until told to stop, stop all; see the module's `run`."""
-        self._listen(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._listen(loop)
+        if self._on_running is not None:
+            self._on_running(lambda name, why: loop.call_soon_threadsafe(self._renew, name, why))
         try:
             await self._start_all()
             await self._watch()
@@ -192,6 +201,16 @@ class Supervisor:
             if not self._stopping.is_set():  # asked here, with nothing awaited before the start
                 self._start_again(child)
 
+    def _renew(self, name: str, why: str) -> None:
+        """End a process as in an ordered stop; its keeper starts it again."""
+        child = next(one for one in self._children if one.spec.name == name)
+        if self._stopping.is_set() or child.ended.is_set() or name in self._renewals:
+            return
+        self._say(f"{name} is ended and started again: {why}")
+        renewal = asyncio.get_running_loop().create_task(self._end(child))
+        self._renewals[name] = renewal
+        renewal.add_done_callback(lambda _: self._renewals.pop(name))
+
     def _start_again(self, child: _Child) -> None:
         try:
             self._start(child)
@@ -229,6 +248,7 @@ def run(
     log_format: LogFormat,
     out: TextIO,
     on_started: Callable[[], None] | None = None,
+    on_running: Callable[[Renew], None] | None = None,
 ) -> int:
     """Run processes until SIGINT, SIGTERM or SIGHUP; call it from the main thread.
 
@@ -241,6 +261,7 @@ def run(
         log_format: how their lines and our own are written.
         out: where to.
         on_started: called once when all are ready; an error stops everything.
+        on_running: called once at the beginning, with the way to renew a process.
 
     Returns:
         0 after an ordered stop; 1 if a process did not become ready at the first start, or
@@ -249,6 +270,6 @@ def run(
     writer = LineWriter(out, log_format)
 
     async def supervise() -> int:
-        return await Supervisor(specs, writer, on_started).run()
+        return await Supervisor(specs, writer, on_started, on_running).run()
 
     return asyncio.run(supervise())

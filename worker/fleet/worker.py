@@ -7,10 +7,10 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from sqlalchemy import Engine
@@ -21,6 +21,7 @@ from settings.names import CONTROL_QUEUE, first_queue, own_queue, send_queue, sw
 from worker import registry
 from worker.embedded.processes import ProcessSpec
 from worker.fleet import supervisor
+from worker.fleet.canaries import Canaries
 from worker.registry import WorkerProcess
 
 log = structlog.get_logger()
@@ -81,11 +82,13 @@ def run(
     processes: int,
     environment: Mapping[str, str],
     out: TextIO,
+    publish: Callable[..., Any],
 ) -> int:
     """Sweep and send for an OAC server until SIGTERM or SIGINT, then drain.
 
     What is being sent is finished and settled; what was released and not begun goes back, if
-    no other process of the server is there to send it.
+    no other process of the server is there to send it. One of its two processes that takes no
+    tasks any more is noticed within a minute, ended gently and started again.
 
     Returns:
         The exit code: 0 after an ordered stop.
@@ -109,6 +112,7 @@ def run(
             specs(settings, worker, {**WARNINGS, **environment, **named}),
             log_format=settings.log_format,
             out=out,
+            on_running=lambda renew: Canaries(engine, worker, publish, renew, ends).start(),
         )
     finally:
         ends.set()
