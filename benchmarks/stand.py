@@ -62,10 +62,10 @@ def fresh_engine(services: Services) -> Iterator[Engine]:
         services.drop_database(url)
 
 
-def settings_of(services: Services, engine: Engine) -> Settings:
-    """The product's defaults on these servers."""
+def settings_of(services: Services, engine: Engine, database: int = 0) -> Settings:
+    """The product's defaults on these servers; `database` is Valkey's."""
     url = engine.url.render_as_string(hide_password=False)
-    return load({"DATABASE_URL": url, "REDIS_URL": services.valkey_url()})
+    return load({"DATABASE_URL": url, "REDIS_URL": services.valkey_url(database)})
 
 
 def throttle_of(services: Services, engine: Engine) -> Throttle:
