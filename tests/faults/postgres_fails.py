@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.faults.fault import CannotBeMade, Fault
 from tests.faults.line import Rule
-from tests.faults.town import PATIENCE_SECONDS, Town, descendants
-from tests.support.process_table import wait_until
+from tests.faults.town import PATIENCE_SECONDS, Town
+from tests.support.process_table import descendants, wait_until
 
 FROZEN_SECONDS = 20
 ROOM_MB = 160

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
-from tests.faults.town import PATIENCE_SECONDS, SLOTS, Town, kill_tree
-from tests.support.process_table import wait_until
+from tests.faults.town import PATIENCE_SECONDS, Town
+from tests.support.process_table import kill_tree, wait_until
 from worker.crashpoints import CrashPoint
 
 UNCERTAIN = {

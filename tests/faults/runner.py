@@ -86,12 +86,12 @@ class Runner:
         self._stack.close()
 
 
-def alone(here: Town, fault: Fault) -> Verdict:
-    """Make one fault while a backlog is being sent, wait for its end, and judge."""
+def alone(here: Town, fault: Fault, backlog: int = BACKLOG) -> Verdict:
+    """Make one fault while a backlog of each task is being sent, wait for its end, and judge."""
     since = time.time()
     known = len(here.enqueued)
     for office in here.offices:
-        here.enqueue(office, BACKLOG)
+        here.enqueue(office, backlog)
     wrong: list[str] = []
     resumed = 0.0
     try:

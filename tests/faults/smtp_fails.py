@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
 from tests.faults.line import DOT, Line, Rule
-from tests.faults.town import PATIENCE_SECONDS, SLOTS, Town
+from tests.faults.town import PATIENCE_SECONDS, Town
 from tests.support.process_table import wait_until
 
 GARBAGE = b"\x16\x03\x01 !!\xff no code here\r\n"

@@ -22,7 +22,8 @@ from tests.faults.__main__ import HEAD, line, tell
 from tests.faults.catalogue import FAULTS
 from tests.faults.plot import Curve, svg
 from tests.faults.runner import at_random
-from tests.faults.town import Town, descendants, town
+from tests.faults.town import Town, town
+from tests.support.process_table import descendants
 
 EVERY_SECONDS = 3.0
 MB = 1024

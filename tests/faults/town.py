@@ -7,19 +7,17 @@ accounts of their own; the window is six seconds, and the code is the product's.
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, text
 
+from tests.faults.crew import Beat, Worker
+from tests.faults.journal import Journal
 from tests.faults.line import Line, Switchboard
 from tests.support.fleet import Fleet
 from tests.support.process_table import wait_until
@@ -44,8 +42,6 @@ TIMES = {
     "KADENCIA_SILENT_AFTER_SECONDS": "5",
 }
 PATIENCE_SECONDS = 90
-SLOTS = 2
-"""Sending processes of each `kadencia worker`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,49 +77,6 @@ class Office:
     name: str
     task: MadeTask
     smtp: Line
-
-
-class Worker:
-    """One `kadencia worker` behind lines of its own, which can be started again and again."""
-
-    def __init__(self, town: Town, name: str, server: str) -> None:
-        self.name, self.server = name, server
-        self._town = town
-        board = town.board
-        self.postgres, self._database_url = board.line_to(f"{name}-postgres", town.database_url)
-        self.redis, self._redis_url = board.line_to(f"{name}-redis", town.valkey.url)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def lines(self) -> tuple[Line, Line]:
-        return self.postgres, self.redis
-
-    def start(self, **environment: str) -> None:
-        """Start it; it is ready when `Town.ready` says so."""
-        urls = {"DATABASE_URL": self._database_url, "REDIS_URL": self._redis_url}
-        words = self.words()
-        self.process = self._town.fleet.start(*words, **{**urls, **environment})
-
-    def words(self) -> tuple[str, ...]:
-        return ("worker", "--server", self.server, "--processes", str(SLOTS))
-
-    def kill(self) -> None:
-        """SIGKILL to it and to every process below it, as when a machine dies."""
-        assert self.process is not None
-        kill_tree(self.process)
-
-    def drain(self) -> int:
-        """SIGTERM, and wait for an ordered end."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_SECONDS)
-
-
-class Beat(Worker):
-    """One `kadencia beat`."""
-
-    def words(self) -> tuple[str, ...]:
-        return ("beat",)
 
 
 class Town:
@@ -311,27 +264,6 @@ class Town:
         self.sql("SELECT pg_notify('kadencia_ready', :lane)", lane=str(task.lane_id))
 
 
-@dataclass(slots=True)
-class Journal:
-    """The SMTP server's journal, read as far as it has been written."""
-
-    path: Path
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    _read: int = 0
-
-    def read(self) -> list[dict[str, Any]]:
-        """The transactions that have ended and had a final dot, in that order."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._read)
-                whole, _, _ = file.read().rpartition(b"\n")
-            if whole:
-                self._read += len(whole) + 1
-                new = [json.loads(line) for line in whole.splitlines()]
-                self.entries += [one for one in new if one["dot_us"] is not None]
-        return self.entries
-
-
 @contextmanager
 def town(log: Path | None = None, **times: str) -> Iterator[Town]:
     """A town that works; all its processes end with the context.
@@ -345,34 +277,7 @@ def town(log: Path | None = None, **times: str) -> Iterator[Town]:
         try:
             yield made
         finally:
-            for line in (*made.smtp_lines, *(x for w in made.workers for x in w.lines)):
-                line.restore()
-            made.fleet.end_all()
+            for one in (*made.workers, *made.beats):
+                one.kill()
             if log is not None:
                 log.write_bytes(made.fleet.log.read_bytes())
-
-
-def kill_tree(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
-    """Signal a process and all below it."""
-    for pid in (process.pid, *descendants(process.pid)):
-        try:
-            os.kill(pid, how)
-        except ProcessLookupError:
-            continue
-    if how is signal.SIGKILL:
-        process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below one, nearest first."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # gone meanwhile
-            continue
-        parents.setdefault(parent, []).append(int(stat.parent.name))
-    found = [pid]
-    for one in found:
-        found += parents.get(one, [])
-    return found[1:]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +41,31 @@ def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
+
+
+def kill_tree(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
+    """Signal a process and all below it."""
+    if process.poll() is not None:
+        return
+    for pid in (process.pid, *descendants(process.pid)):
+        try:
+            os.kill(pid, how)
+        except ProcessLookupError:
+            continue
+    if how is signal.SIGKILL:
+        process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, nearest first."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # gone meanwhile
+            continue
+        parents.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return found[1:]
