@@ -1,6 +1,7 @@
 """Make faults and print what became of the promises.
 
     python -m tests.faults [--only WORDS] [--rounds N] [--random SECONDS --seed S] [--logs DIR]
+        [--table FILE]
     python -m tests.faults --list
 
 The exit code is 1 if a promise was broken.
@@ -21,6 +22,12 @@ from tests.faults.verdict import Verdict
 HEAD = f"{'fault':<50} runs  mails lost dbl unknown worst   use resumed"
 
 
+COLUMNS = (
+    "| fault | runs | messages | lost | doubled | unknown | worst window ÷ limit | use | resumed |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
 def line(verdict: Verdict) -> str:
     """A verdict as a line of the table."""
     use = "    -" if verdict.use is None else f"{verdict.use:5.2f}"
@@ -36,6 +43,20 @@ def tell(verdict: Verdict) -> None:
     print(line(verdict), flush=True)
     for words in verdict.broken:
         print(f"    BROKEN: {words}", flush=True)
+
+
+def markdown(verdicts: list[Verdict]) -> str:
+    """All runs of each fault together, as a table for the documentation."""
+    by_name: dict[str, Verdict] = {}
+    for one in verdicts:
+        by_name[one.name] = by_name[one.name].plus(one) if one.name in by_name else one
+    rows = [
+        f"| {one.name} | {one.runs} | {one.messages:,} | {one.lost} | {one.doubled} | "
+        f"{one.unknown} of {one.allowed} | {one.worst:.2f} | "
+        f"{'' if one.use is None else f'{one.use:.2f}'} | {one.resumed:.1f} s |"
+        for one in by_name.values()
+    ]
+    return "\n".join([*COLUMNS, *rows]) + "\n"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,6 +82,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         verdicts = [] if options.only else [calm(tell, options.logs)]
         verdicts += runner.each(faults * options.rounds)
+    if options.table:
+        options.table.write_text(markdown(verdicts))
     return _sum_up(verdicts)
 
 
@@ -86,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--random", type=float, metavar="SECONDS", help="by chance, for so long")
     parser.add_argument("--seed", type=int, help="of that chance; printed")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the fleet's logs here")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--list", action="store_true", help="name the faults, make none")
     return parser
 

@@ -23,7 +23,8 @@ DOT = b"\r\n.\r\n"
 SECONDS_A_BYTE = 1.0
 CHUNK = 65536
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(<[^>\r\n]*>)", re.IGNORECASE | re.MULTILINE)
-_RECIPIENT = re.compile(rb"^RCPT TO:<([^>]*)>", re.MULTILINE)
+_RECIPIENT = re.compile(rb"^RCPT TO:<([^>]*)>", re.IGNORECASE | re.MULTILINE)
+_OF_SMTP = (b"MAIL FROM", b"EHLO")
 
 
 @dataclass(eq=False, slots=True)
@@ -274,7 +275,8 @@ class Line:
     def _note(self, call: _Call, data: bytes) -> None:
         """Keep the time of each final dot; other protocols have none."""
         now = time.time_ns() // 1000
-        if not call.mail and not data.startswith((b"MAIL FROM", b"EHLO", b"RSET", b"QUIT")):
+        command = data[:9].upper()
+        if not call.mail and not command.startswith(_OF_SMTP):
             return
         call.mail += data
         while DOT in call.mail:
@@ -282,7 +284,7 @@ class Line:
             found = _MESSAGE_ID.search(mail)
             recipients = tuple(one.decode() for one in _RECIPIENT.findall(mail))
             self.dots.append(Dot(now, found[1].decode() if found else "", recipients))
-        if data.startswith(b"RSET"):
+        if command.startswith(b"RSET"):
             call.mail = b""
 
 
