@@ -62,12 +62,12 @@ def markdown(verdicts: list[Verdict]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Run; see the module."""
     options = _parser().parse_args(argv)
-    faults = named(options.only)
+    faults = named(options.only or [""])
     if options.list:
         print("\n".join(fault.name for fault in faults))
         return 0
     if not faults:
-        print(f"no fault is called {options.only!r}; --list names them", file=sys.stderr)
+        print(f"no fault is called {' or '.join(options.only)}; --list names them", file=sys.stderr)
         return 2
     if options.logs:
         options.logs.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,13 @@ def _sum_up(verdicts: list[Verdict]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORDS", help="faults whose names hold these")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="faults whose names hold these; may be given again",
+    )
     parser.add_argument("--rounds", type=int, default=1, help="how often each is made")
     parser.add_argument("--random", type=float, metavar="SECONDS", help="by chance, for so long")
     parser.add_argument("--seed", type=int, help="of that chance; printed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.faults import others, postgres_fails, processes_die, redis_fails, smtp_fails
 from tests.faults.fault import Fault
 
@@ -14,6 +16,7 @@ FAULTS: list[Fault] = [
 ]
 
 
-def named(part: str) -> list[Fault]:
-    """Those whose names hold these words, whatever the case."""
-    return [fault for fault in FAULTS if part.lower() in fault.name.lower()]
+def named(parts: Sequence[str]) -> list[Fault]:
+    """Those whose names hold any of these words, whatever the case."""
+    wanted = [part.lower() for part in parts]
+    return [fault for fault in FAULTS if any(part in fault.name.lower() for part in wanted)]

@@ -241,6 +241,8 @@ class Line:
         call.tasks = [asyncio.create_task(one) for one in (self._up(call), self._down(call))]
         try:
             await asyncio.wait(call.tasks, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the end of the board, of which nobody need hear
+            return
         finally:
             self._calls.discard(call)
             for task in call.tasks:
