@@ -130,7 +130,7 @@ class Books:
                 raise Violation(WINDOW, f"{budget.name} holds {over} too many")
 
     def tightest_us(self) -> int:
-        """The least time that held one dot more than a limit; hypothesis makes it as small as it can.
+        """The least time that held one dot more than a limit; hypothesis tries to make it small.
 
         While all is well it comes down to a window's length, and not below.
         """
@@ -157,7 +157,7 @@ class Books:
                 self._attempt(row, after, policy, now_us)
         for message, row in after.messages.items():
             if message not in before.messages or before.messages[message].state != row.state:
-                self._message(row, now_us)
+                self._message(row)
 
     def _attempt(self, row: Row[Any], rows: Rows, policy: str, now_us: int) -> None:
         one = self.hand_overs.get(row.id)
@@ -175,7 +175,7 @@ class Books:
         elif row.state == "accepted" and (one is None or one.verdict != "accepted"):
             raise Violation(EVIDENCE, "accepted, but not by the server")
 
-    def _message(self, row: Row[Any], now_us: int) -> None:
+    def _message(self, row: Row[Any]) -> None:
         verdicts = {one.verdict for one in self.of(row.id)}
         by_hand = self.by_hand.get(row.id, set())
         justified = {

@@ -1,4 +1,4 @@
-"""One planted clock for PostgreSQL, for each Redis and for the processes; it stands unless moved."""
+"""One planted clock for PostgreSQL, each Redis and the processes; it stands unless moved."""
 
 from __future__ import annotations
 

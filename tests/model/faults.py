@@ -51,7 +51,7 @@ def confirm_before_the_dot(patch: pytest.MonkeyPatch, world: World) -> None:
         return obstacle
 
     patch.setattr(Permits, "ask", asked)
-    patch.setattr(Permits, "confirm", lambda self, asking: None)
+    patch.setattr(Permits, "confirm", lambda *_: None)
 
 
 def score_without_handover_max(patch: pytest.MonkeyPatch, world: World) -> None:

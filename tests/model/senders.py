@@ -209,7 +209,7 @@ class _Accounts:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    def transport(self, account: object) -> _Transport:
+    def transport(self, _account: object) -> _Transport:
         return _Transport(self._sender)
 
 
@@ -241,7 +241,7 @@ class _Wire:
         self.sock: object | None = object()
         self._clock: Callable[[], float] = self._stage.clock.monotonic
 
-    def say(self, phase: Phase, command: str, rest: str = "") -> Answer:
+    def say(self, phase: Phase, command: str, _rest: str = "") -> Answer:
         self.phase = phase
         if command == "MAIL":
             self._stage.books.hand_overs[self._sender.token].mailed = True

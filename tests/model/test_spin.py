@@ -1,4 +1,4 @@
-"""The protocol as a Promela model, explored in full by Spin (Debian's packages `spin` and `gcc`)."""
+"""The protocol as a Promela model, explored in full by Spin (packages `spin` and `gcc`)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def test_no_order_of_steps_breaks_a_larger_protocol(defines, tmp_path):
         pytest.param(("FAULT_EPOCH",), id="a log that was lost is taken for whole"),
         pytest.param(("FAULT_REFUND",), id="refund after MAIL"),
         pytest.param(("FAULT_UNKNOWN",), id="an unknown is taken for not sent"),
-        pytest.param(("FAULT_GUARD", "LIMIT=2"), id="settle without its guard"),
+        pytest.param(
+            ("FAULT_GUARD", "LIMIT=2"), id="settle without its guard", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_spin_finds_a_planted_fault(defines, tmp_path):

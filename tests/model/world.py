@@ -1,4 +1,4 @@
-"""The model's world: real PostgreSQL, two real Valkeys, processes on threads, a broker that lies."""
+"""The model's world: PostgreSQL, two Valkeys, processes on threads, a broker that lies."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class World:
         self.begin()
 
     def begin(self) -> None:
-        """A new history: nothing is enqueued, the first master's log is whole, the other's is not."""
+        """A new history: nothing is enqueued, and only the first master's log is whole."""
         self.end()
         with self.engine.begin() as connection:
             connection.exec_driver_sql(CLEAR)
@@ -236,7 +236,7 @@ class World:
         self.books.look(before, self.rows, self.policy, self.clock.now_us)
         self.clock.pass_by()
 
-    def _publish(self, name: str, args: list[Any], queue: str) -> None:
+    def _publish(self, _name: str, args: list[Any], **_: str) -> None:
         self.published.append((args[0], UUID(args[1])))
 
     def _forget(self) -> None:
