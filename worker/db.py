@@ -13,6 +13,7 @@ import alembic.config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 import models
 
@@ -66,6 +67,19 @@ def transaction(engine: Engine, *, who: str | None = None) -> Iterator[Connectio
         if who is not None:
             connection.execute(text("SELECT set_config('kadencia.who', :who, true)"), {"who": who})
         yield connection
+
+
+def is_gone(error: DBAPIError) -> bool:
+    """Whether the server cannot be reached, or has ended the session: another may soon be had.
+
+    Source:
+        PostgreSQL's error codes, class 57P (shut down, crashed, starting up); without a code it
+        was the connection that failed.
+    """
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.orig, "pgcode", None)
+    return code is None or str(code).startswith("57P")
 
 
 def now(connection: Connection) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import DBAPIError
 
 from models.states import Waits
 from settings import Settings
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 LOCK_WAIT = text("SET LOCAL lock_timeout = '5s'")
 REDIS_AWAY = timedelta(seconds=5)
 """Chosen: how soon a sweep that got no answer from Redis is tried again."""
+DATABASE_AWAY_SECONDS = 15.0
+"""Chosen: a restart of the database is over by then."""
+PAUSE_SECONDS = 0.5
 DISABLED = timedelta(seconds=30)
 """Chosen: a task is woken when its account is enabled; this is the net."""
 
@@ -82,16 +87,13 @@ class Sweeper:
         """Release what an automatic task may send now, and publish it.
 
         A sweep that is stale, or is not this server's, changes nothing. A crash after the
-        commit costs the released messages their deadline, nothing else.
+        commit costs the released messages their deadline, nothing else. So does an answer to
+        the commit that is lost.
 
         Returns:
             How many messages were released and published.
         """
-        try:
-            leased = self._release(task_id, sweep_no, first=True)
-        except LogLost:
-            self._rebuild()
-            leased = self._release(task_id, sweep_no, first=False)
+        leased = self._patiently(task_id, sweep_no)
         reach(CrashPoint.SWEEP_LEASED)
         for number, lease in enumerate(leased):
             if number == len(leased) // 2:
@@ -104,6 +106,25 @@ class Sweeper:
                 self._give_back(leased[number:])
                 return number
         return len(leased)
+
+    def _patiently(self, task_id: int, sweep_no: int) -> Sequence[Lease]:
+        """Release, once more if the database went away meanwhile: beat's net is 30 s away."""
+        give_up = time.monotonic() + DATABASE_AWAY_SECONDS
+        while True:
+            try:
+                return self._release_or_rebuild(task_id, sweep_no)
+            except DBAPIError as error:
+                if not db.is_gone(error) or time.monotonic() > give_up:
+                    raise
+                log.warning("the database is away", error=type(error).__name__)
+                time.sleep(PAUSE_SECONDS)
+
+    def _release_or_rebuild(self, task_id: int, sweep_no: int) -> Sequence[Lease]:
+        try:
+            return self._release(task_id, sweep_no, first=True)
+        except LogLost:
+            self._rebuild()
+            return self._release(task_id, sweep_no, first=False)
 
     def _publish_one(self, lease: Lease) -> None:
         queue = first_queue if lease.transactional else send_queue
