@@ -12,7 +12,7 @@ from tests.support.process_table import wait_until
 from tests.support.rows import make_account, make_company, make_message, make_task
 from tests.support.sink import SinkProcess
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 WINDOW_SECONDS = 10
 CADENCE = 100
