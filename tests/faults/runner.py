@@ -118,7 +118,7 @@ def at_random(
     while time.time() < start + seconds:
         fault = chance.choice(faults)
         one = Verdict(fault.name, allowed=fault.unknowns)
-        _stock_up(here)
+        here.stock_up(STOCK)
         try:
             fault.strike(here)
             one.resumed = until_resumed(here)
@@ -191,13 +191,3 @@ def _begun(here: Town, since: float) -> bool:
 def _settle(here: Town, known: int) -> None:
     names = set(list(here.enqueued)[known:])
     wait_until(lambda: not ON_ITS_WAY & set(here.states(names).values()), SETTLED_SECONDS)
-
-
-def _stock_up(here: Town) -> None:
-    for name, office in here.offices.items():
-        waiting = here.sql(
-            "SELECT count(*) AS n FROM message WHERE lane_id = :lane AND state = 'ready'",
-            lane=office.task.lane_id,
-        )[0].n
-        if waiting < STOCK:
-            here.enqueue(name, STOCK - waiting)

@@ -37,11 +37,17 @@ def _answered(rule: Rule) -> Strike:
             rules = [replace(rule) for _ in town.smtp_lines]
             for line, one in zip(town.smtp_lines, rules, strict=True):
                 stack.enter_context(line.troubled(one))
-            wait_until(lambda: all(one.struck >= TIMES for one in rules), PATIENCE_SECONDS)
+            wait_until(lambda: _struck(town, rules), PATIENCE_SECONDS)
             if not rule.hang_up:
                 time.sleep(SILENCE_SECONDS)
 
     return strike
+
+
+def _struck(town: Town, rules: list[Rule]) -> bool:
+    """Whether all have happened; until then there is mail to be sent, over new connections."""
+    town.stock_up(20)
+    return all(rule.struck >= TIMES for rule in rules)
 
 
 def _for_a_while(trouble: Callable[[Line], None], seconds: float) -> Strike:

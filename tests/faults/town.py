@@ -156,6 +156,16 @@ class Town:
         self.enqueued |= dict.fromkeys(names, office)
         return names
 
+    def stock_up(self, least: int) -> None:
+        """Enqueue as much as is missing, for each office to have so many waiting."""
+        for name, office in self.offices.items():
+            waiting = self.sql(
+                "SELECT count(*) AS n FROM message WHERE lane_id = :lane AND state = 'ready'",
+                lane=office.task.lane_id,
+            )[0].n
+            if waiting < least:
+                self.enqueue(name, least - waiting)
+
     def limit(self, kind: str, of: str, most: int) -> None:
         """Set a cadence or an hourly limit, from now on."""
         task = self.offices[of].task
