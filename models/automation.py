@@ -88,7 +88,6 @@ class AutomaticTask(Base):
         ),
         CheckConstraint("plan_days <@ ARRAY[1,2,3,4,5,6,7]::smallint[]", name="plan_days"),
         CheckConstraint("cardinality(plan_days) > 0", name="plan_has_days"),
-        CheckConstraint("plan_from <> plan_until", name="plan_hours"),
         CheckConstraint(
             "waits_for IN ('work', 'domain', 'slot', 'connection', 'plan')", name="waits_for"
         ),
@@ -120,7 +119,7 @@ class AutomaticTask(Base):
     plan_days: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger()))
     """ISO days of the week, 1 is Monday; absent: always."""
     plan_from: Mapped[time | None]
-    """In the company's time zone; a plan that ends before it starts runs past midnight."""
+    """In the company's time zone; a plan that does not end after its start runs past midnight."""
     plan_until: Mapped[time | None]
     active: Mapped[bool] = mapped_column(server_default="false")
     next_run_at: Mapped[datetime | None]

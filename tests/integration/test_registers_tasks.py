@@ -13,6 +13,7 @@ from worker.core.addresses import AddressError
 from worker.outbox import journal
 from worker.registers import RegisterError, accounts, companies, servers, task_views, users
 from worker.registers.naming import find_company
+from worker.registers.plans import plan_columns
 from worker.registers.tasks import (
     create_task,
     establishments_of,
@@ -268,3 +269,12 @@ def test_a_changed_account_is_tried_at_once_with_its_breaker_closed(connection, 
     assert connection.execute(query).one().breaker_until is None
     due = text("SELECT next_run_at <= clock_timestamp() FROM automatic_task")
     assert connection.execute(due).scalar_one() is True
+
+
+def test_a_plan_may_last_the_whole_day_on_some_days(connection, company):
+    working_days = plan_columns("mon-fri", "00:00-24:00")
+
+    create_task(connection, company, {**TASK, **working_days})
+
+    row = find_task(connection, company, "Pošta")
+    assert (row.plan_days, row.plan_from, row.plan_until) == ([1, 2, 3, 4, 5], time(0), time(0))

@@ -36,10 +36,10 @@ def read_days(text: str) -> list[int]:
 
 
 def read_hours(text: str) -> tuple[time, time]:
-    """From and until; an end before the start is on the next day.
+    """From and until; an end that is not after the start is on the next day.
 
     Raises:
-        RegisterError: it is no such pair, or both are the same.
+        RegisterError: it is no such pair.
 
     >>> read_hours("8:00-17:30")
     (datetime.time(8, 0), datetime.time(17, 30))
@@ -50,13 +50,7 @@ def read_hours(text: str) -> tuple[time, time]:
     hours = [int(part) for part in found.groups()] if found else []
     if not hours or hours[0] == 24 or (hours[2] == 24 and hours[3] != 0):
         raise RegisterError(f"{shown(text)} are no hours", "write them as 08:00-17:30")
-    start, end = time(hours[0], hours[1]), time(hours[2] % 24, hours[3])
-    if start == end:
-        raise RegisterError(
-            f"the hours {shown(text)} begin and end at the same time",
-            "write 00:00-23:59 for nearly all of a day, or leave the plan out for always",
-        )
-    return start, end
+    return time(hours[0], hours[1]), time(hours[2] % 24, hours[3])
 
 
 def plan_columns(days: str | None, hours: str | None) -> dict[str, object]:

@@ -340,7 +340,6 @@ def upgrade() -> None:
             "plan_days <@ ARRAY[1,2,3,4,5,6,7]::smallint[]",
             name=op.f("ck_automatic_task_plan_days"),
         ),
-        sa.CheckConstraint("plan_from <> plan_until", name=op.f("ck_automatic_task_plan_hours")),
         sa.CheckConstraint(
             "reserve >= 0 AND reserve < cadence", name=op.f("ck_automatic_task_reserve")
         ),
