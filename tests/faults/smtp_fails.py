@@ -18,7 +18,7 @@ BUSY = b"421 4.3.2 closing, try later\r\n"
 TIMES = 2
 """On each of the two lines."""
 PHASES = {
-    "EHLO": b"EHLO",
+    "EHLO": b"ehlo",
     "MAIL": b"MAIL FROM",
     "RCPT": b"RCPT TO",
     "DATA": b"DATA\r\n",
