@@ -13,7 +13,7 @@ from models.states import MessageState
 from settings import Settings
 from worker import db
 from worker.core.forecast import expected_end
-from worker.core.plan import Plan, open_until
+from worker.core.plan import make_plan, open_until
 from worker.outbox import figures
 from worker.outbox.figures import Count, Stranded
 
@@ -116,7 +116,7 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
     longest = timedelta(seconds=settings.handover_max_seconds)
     backlog = figures.backlog(connection, [row.id])
     on_the_way = figures.on_the_way(connection, [row.id])
-    plan = _plan(row)
+    plan = make_plan(row.plan_days, row.plan_from, row.plan_until, row.time_zone)
     state = _state(row, open_until(plan, now) is not None)
     waiting = backlog.least + on_the_way
     runs = row.active and row.enabled and not backlog.more and waiting > 0
@@ -133,13 +133,6 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
         end=expected_end(now, waiting, row.cadence, window, plan) if runs else None,
         zone=ZoneInfo(row.time_zone),
     )
-
-
-def _plan(row: Row[Any]) -> Plan | None:
-    if row.plan_days is None:
-        return None
-    zone = ZoneInfo(row.time_zone)
-    return Plan(frozenset(row.plan_days), row.plan_from, row.plan_until, zone)
 
 
 def _state(row: Row[Any], open_now: bool) -> str | None:

@@ -14,7 +14,7 @@ from worker.cli import context
 from worker.cli.company import CompanyOption, zone_of
 from worker.cli.options import TASK, refuse_missing, takes
 from worker.cli.output import CommandError, JsonOption, at_least, say, show_one, show_rows, warn
-from worker.core.plan import Plan, next_start, open_until
+from worker.core.plan import make_plan, next_start, open_until
 from worker.registers import servers, task_views
 from worker.registers import tasks as register
 from worker.registers.naming import find_company
@@ -232,12 +232,11 @@ def _obstacles(connection: Connection, task: Row[Any], company: Row[Any]) -> lis
         found.append("sending is stopped for the whole installation (`kadencia start-all`)")
     if not servers.is_alive(connection, task.server_id, context.silent_after()):
         found.append("no worker of its OAC server is alive (`kadencia server list`)")
-    if task.plan_days is not None:
-        zone, now = zone_of(company), db.now(connection)
-        plan = Plan(frozenset(task.plan_days), task.plan_from, task.plan_until, zone)
-        if open_until(plan, now) is None:
-            start = next_start(plan, now).astimezone(zone)
-            found.append(f"its plan begins at {start:%Y-%m-%d %H:%M %Z}; until then nothing goes")
+    zone, now = zone_of(company), db.now(connection)
+    plan = make_plan(task.plan_days, task.plan_from, task.plan_until, company.time_zone)
+    if plan is not None and open_until(plan, now) is None:
+        start = next_start(plan, now).astimezone(zone)
+        found.append(f"its plan begins at {start:%Y-%m-%d %H:%M %Z}; until then nothing goes")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -41,6 +42,19 @@ class Plan:
     def _utc(self, day: date, at: time) -> datetime:
         local = datetime.combine(day, at, tzinfo=self.zone)
         return local.astimezone(UTC)
+
+
+def make_plan(
+    days: Iterable[int] | None, start: time | None, end: time | None, zone: str
+) -> Plan | None:
+    """A plan as an automatic task has it; None means always.
+
+    >>> make_plan(None, None, None, "Europe/Bratislava") is None
+    True
+    """
+    if days is None or start is None or end is None:
+        return None
+    return Plan(frozenset(days), start, end, ZoneInfo(zone))
 
 
 def open_until(plan: Plan | None, now: datetime) -> datetime | None:

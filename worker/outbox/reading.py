@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import Priority
 from worker.core.explain import Facts, TaskFacts
-from worker.core.plan import Plan
+from worker.core.plan import make_plan
 from worker.outbox.backlog import lanes_of
 from worker.outbox.waking import TAKES_LANE
 
@@ -223,9 +223,7 @@ def facts(
 
 def _taker(connection: Connection, one: Row[Any], row: Row[Any]) -> Taker:
     zone = ZoneInfo(row.time_zone)
-    plan = None
-    if one.plan_days:
-        plan = Plan(frozenset(one.plan_days), one.plan_from, one.plan_until, zone)
+    plan = make_plan(one.plan_days, one.plan_from, one.plan_until, row.time_zone)
     ahead = connection.execute(
         AHEAD,
         {

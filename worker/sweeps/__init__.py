@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, text
@@ -20,7 +19,7 @@ from worker import db
 from worker.core import agenda, breaker
 from worker.core.agenda import Limits, Used
 from worker.core.pace import pace_of
-from worker.core.plan import Plan, next_start, open_until
+from worker.core.plan import make_plan, next_start, open_until
 from worker.core.slots import Bound
 from worker.crashpoints import CrashPoint, reach
 from worker.outbox import backlog, journal, leases
@@ -174,7 +173,7 @@ class Sweeper:
         return bool(runs and task.server == self._server)
 
     def _plan(self, connection: Connection, task: Row[Any]) -> _Outcome:
-        plan = plan_of(task)
+        plan = make_plan(task.plan_days, task.plan_from, task.plan_until, task.time_zone)
         if open_until(plan, task.now) is None and plan is not None:
             start = next_start(plan, task.now)
             return _Outcome((), Bound.PLAN.value, Waits.PLAN, start)
@@ -235,16 +234,3 @@ class Sweeper:
         wait_us = agenda.wait_us(bound, limits, used, released, quantum_us)
         at: datetime = task.now + timedelta(microseconds=wait_us)
         return min(at, due) if due is not None and bound is Bound.DOMAIN else at
-
-
-def plan_of(task: Row[Any]) -> Plan | None:
-    """An automatic task's plan; None means always.
-
-    Args:
-        task: with `plan_days`, `plan_from`, `plan_until` and `time_zone`.
-    """
-    if task.plan_days is None:
-        return None
-    return Plan(
-        frozenset(task.plan_days), task.plan_from, task.plan_until, ZoneInfo(task.time_zone)
-    )
