@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import make_url
@@ -165,6 +166,7 @@ class Line:
         self._rules: list[Rule] = []
         self._calls: set[_Call] = set()
         self._slow_up = self._slow_down = False
+        self._beyond = 0
         self._server: asyncio.Server | None = None
         self._flows = board.do(asyncio.Event)
         self.restore()
@@ -181,9 +183,15 @@ class Line:
         """Carry nothing, either way; connections stay open, and new ones are taken."""
         self._board.do(self._flows.clear)
 
-    def trickle(self, *, up: bool = False, down: bool = False) -> None:
-        """Carry one byte a second to the server, or to the client."""
-        self._slow_up, self._slow_down = up, down
+    def trickle(self, *, up: bool = False, down: bool = False, beyond: int = 0) -> None:
+        """Carry one byte a second to the server, or to the client.
+
+        Args:
+            up: to the server.
+            down: to the client.
+            beyond: what is said at once is carried at once, if it has no more bytes than that.
+        """
+        self._slow_up, self._slow_down, self._beyond = up, down, beyond
 
     def on(self, rule: Rule) -> Rule:
         """Have a rule obeyed until `restore`."""
@@ -250,6 +258,9 @@ class Line:
             for _, end in (call.client, call.server):
                 end.close()
 
+    def _is_slow_up(self, size: int) -> bool:
+        return self._slow_up and size > self._beyond
+
     async def _up(self, call: _Call) -> None:
         with suppress(OSError):
             while data := await call.client[0].read(CHUNK):
@@ -261,7 +272,7 @@ class Line:
                 call.said = (call.said + data)[-64:]
                 call.struck = rule
                 if rule is None or rule.forward:
-                    await _write(call.server[1], data, lambda: self._slow_up)
+                    await _write(call.server[1], data, partial(self._is_slow_up, len(data)))
                 elif await _instead(call, rule):
                     return
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
 from tests.faults.line import DOT, Line, Rule
-from tests.faults.town import PATIENCE_SECONDS, Town
+from tests.faults.town import ANSWER_SECONDS, PATIENCE_SECONDS, Town
 from tests.support.process_table import wait_until
 
 GARBAGE = b"\x16\x03\x01 !!\xff no code here\r\n"
@@ -25,6 +25,8 @@ PHASES = {
     "dot": DOT,
 }
 SILENCE_SECONDS = 8
+SLOW_SECONDS = 15
+LONGEST_COMMAND = 200
 ALL_SLOTS = 3 * SLOTS
 """Each may have been waiting for the answer to a dot."""
 
@@ -65,12 +67,16 @@ def _silent_greeting(line: Line) -> None:
     line.cut()
 
 
-def reads_slowly(town: Town) -> None:
+def _reads_slowly(beyond: int) -> Strike:
     """Judged by the bytes written; the server sees the dots when the slow time is over."""
-    since = time.time_ns() // 1000
-    _for_a_while(lambda line: line.trickle(up=True), 15)(town)
-    # The last bytes come at most so late: one was on its way, the others follow at once.
-    town.late.append((since, time.time_ns() // 1000 + 3_000_000))
+
+    def strike(town: Town) -> None:
+        since = time.time_ns() // 1000
+        _for_a_while(lambda line: line.trickle(up=True, beyond=beyond), SLOW_SECONDS)(town)
+        # The last bytes come at most so late: one was on its way, the others follow at once.
+        town.late.append((since, time.time_ns() // 1000 + 3_000_000))
+
+    return strike
 
 
 def policy_resends(town: Town) -> None:
@@ -130,10 +136,15 @@ FAULTS = [
     ),
     Fault(
         "SMTP: answers one byte a second",
-        _for_a_while(lambda line: line.trickle(down=True), 15),
+        _for_a_while(lambda line: line.trickle(down=True), SLOW_SECONDS),
         unknowns=ALL_SLOTS,
     ),
-    Fault("SMTP: reads one byte a second", reads_slowly, unknowns=ALL_SLOTS),
+    Fault("SMTP: reads one byte a second", _reads_slowly(0), unknowns=ALL_SLOTS),
+    Fault(
+        "SMTP: reads the content one byte a second",
+        _reads_slowly(LONGEST_COMMAND),
+        unknowns=ALL_SLOTS * SLOW_SECONDS // ANSWER_SECONDS,
+    ),
     Fault("SMTP: a filter drops all after the dot", filter_that_drops_all, unknowns=16),
     Fault(
         "SMTP: unknown ones are sent once more", policy_resends, unknowns=2 * TIMES, resends=True

@@ -30,12 +30,13 @@ from worker.embedded.postgres import EmbeddedPostgres
 from worker.embedded.valkey import EmbeddedValkey
 
 DOT_BY_SECONDS = 5
+ANSWER_SECONDS = 5
 TIMES = {
     "KADENCIA_WINDOW_SECONDS": "6",
     "KADENCIA_BURST_SECONDS": "2",
     "KADENCIA_QUANTUM_SECONDS": "0.2",
     "KADENCIA_DOT_BY_SECONDS": str(DOT_BY_SECONDS),
-    "KADENCIA_ANSWER_TIMEOUT_SECONDS": "5",
+    "KADENCIA_ANSWER_TIMEOUT_SECONDS": str(ANSWER_SECONDS),
     # Longer than the longest outage, as in the product.
     "KADENCIA_SENDING_DEADLINE_SECONDS": "25",
     "KADENCIA_RELEASED_DEADLINE_SECONDS": "5",
