@@ -28,6 +28,7 @@ def killed(town: Town) -> None:
 
 
 def killed_and_forgets(town: Town) -> None:
+    town.fill_windows()
     town.valkey.kill()
     shutil.rmtree(town.valkey.directory / "appendonlydir")
     town.valkey.start()
@@ -35,7 +36,9 @@ def killed_and_forgets(town: Town) -> None:
 
 def flushed(town: Town) -> None:
     with _client(town.valkey) as client:
-        client.flushall()
+        for _ in range(2):
+            town.fill_windows()
+            client.flushall()
 
 
 def frozen(town: Town) -> None:
@@ -47,6 +50,7 @@ def frozen(town: Town) -> None:
 
 def replaced_by_an_empty_one(town: Town) -> None:
     with _second(town) as second:
+        town.fill_windows()
         _lead_all_to(town, second)
         time.sleep(5)
         _lead_all_to(town, town.valkey)
@@ -61,8 +65,10 @@ def failed_over_to_a_replica_that_lags(town: Town) -> None:
         wait_until(
             lambda: replica.info("replication")["master_link_status"] == "up", PATIENCE_SECONDS
         )
+        town.fill_windows()
         to_master.stall()
         time.sleep(2)
+        town.fill_windows()
         replica.replicaof("NO", "ONE")
         _lead_all_to(town, second)
         to_master.refuse()
@@ -74,6 +80,7 @@ def two_masters(town: Town) -> None:
     """One worker and one beat have another Redis than the rest."""
     with _second(town) as second:
         apart = (town.workers[1], town.beats[1])
+        town.fill_windows()
         for one in apart:
             one.redis.lead_to(second.port)
         time.sleep(8)
@@ -127,7 +134,7 @@ def _lead_all_to(town: Town, server: EmbeddedValkey) -> None:
 FAULTS = [
     Fault("Redis: SIGKILL, back with its AOF", killed),
     Fault("Redis: SIGKILL, back without its AOF", killed_and_forgets),
-    Fault("Redis: FLUSHALL", flushed),
+    Fault("Redis: FLUSHALL, twice", flushed),
     Fault("Redis: SIGSTOP for 20 s", frozen),
     Fault("Redis: replaced by an empty one, and back", replaced_by_an_empty_one),
     Fault("Redis: fail-over to a replica that lags, and back", failed_over_to_a_replica_that_lags),

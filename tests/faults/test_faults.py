@@ -12,7 +12,7 @@ from tests.faults.town import town
 pytestmark = pytest.mark.acceptance
 
 SHORT = (
-    "Redis: FLUSHALL",
+    "Redis: FLUSHALL, twice",
     "PostgreSQL: no answer to COMMIT",
     "SMTP: 421 to RCPT",
     "two sweeps of a task at once",

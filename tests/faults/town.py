@@ -43,6 +43,8 @@ TIMES = {
     "KADENCIA_SILENT_AFTER_SECONDS": "5",
 }
 PATIENCE_SECONDS = 90
+FULL = 0.8
+"""Chosen: with the burst that the pace allows after a loss it would be too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,19 @@ class Town:
             )[0].n
             if waiting < least:
                 self.enqueue(name, least - waiting)
+
+    def fill_windows(self) -> None:
+        """Wait until the last window is nearly full: what forgets it now would exceed it."""
+        wait_until(self._are_full, PATIENCE_SECONDS)
+
+    def _are_full(self) -> bool:
+        self.stock_up(100)
+        since = time.time_ns() // 1000 - self.window_us
+        for name, office in self.offices.items():
+            most = min(x.most for x in self.limits if x.of == name and x.kind != "domain")
+            if sum(dot.at_us > since for dot in office.smtp.dots[-most:]) < FULL * most:
+                return False
+        return True
 
     def limit(self, kind: str, of: str, most: int) -> None:
         """Set a cadence or an hourly limit, from now on."""
