@@ -120,16 +120,20 @@ class Protocol(RuleBasedStateMachine):
             if sender.claimed or sender.alive:  # else its task had come too late
                 return
 
-    @precondition(lambda self: self.asked)
+    @precondition(lambda self: self.asked or self.has_room)
     @rule(
-        number=numbers,
         verdict=st.sampled_from(["accepted", "deferred"]),
         decision=st.sampled_from([None, *MOVES[2:]]),
         released=st.booleans(),
     )
-    def answer_late(self, number: int, verdict: str, decision: str | None, released: bool) -> None:
+    def answer_late(self, verdict: str, decision: str | None, released: bool) -> None:
         """The message was taken for unknown, and perhaps decided on, before its process goes on."""
-        sender, world = self._one(self.asked, number), self.world
+        world = self.world
+        if not self.asked:
+            self._send(0, verdict, CrashPoint.DOT_SENT, dies=False)
+        if not self.asked:
+            return
+        sender = self.asked[0]
         world.answer(sender, verdict, heard=True)
         world.step(sender)  # the answer is there; the process is held before it settles
         self.time_overtakes()

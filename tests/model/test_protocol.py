@@ -16,7 +16,7 @@ history is the same each time it is played, and no measurement is blurred by the
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Protocol
@@ -24,10 +24,27 @@ from tests.model.world import World
 
 
 def explore(
-    world: World, examples: int, steps: int, *, settles: bool = True, **options: object
+    world: World,
+    examples: int,
+    steps: int,
+    *,
+    begin: int | None = None,
+    settles: bool = True,
+    **options: object,
 ) -> None:
-    """Play histories until one breaks a promise."""
+    """Play histories until one breaks a promise.
+
+    Args:
+        world: where they are played.
+        examples: how many.
+        steps: the most moves of one.
+        begin: any number; with the same one the same histories come. None: new ones each time.
+        settles: see `Protocol.settles`.
+        options: more of hypothesis's settings.
+    """
     machine = type("Protocol", (Protocol,), {"world": world, "settles": settles})
+    if begin is not None:
+        machine = seed(begin)(machine)
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -43,7 +60,7 @@ def explore(
 
 
 def test_no_history_breaks_a_promise(world):
-    explore(world, examples=40, steps=30, derandomize=True)
+    explore(world, examples=30, steps=30, begin=2)
 
 
 @pytest.mark.slow

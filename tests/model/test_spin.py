@@ -52,12 +52,16 @@ def test_no_order_of_steps_breaks_a_larger_protocol(defines, tmp_path):
 @pytest.mark.parametrize(
     "defines",
     [
-        pytest.param(("FAULT_CONFIRM",), id="confirm before the dot"),
+        pytest.param(("FAULT_CONFIRM",), id="confirm before the dot", marks=pytest.mark.slow),
         pytest.param(("FAULT_SCORE",), id="score without handover_max"),
         pytest.param(("FAULT_ATTEMPT",), id="attempt opened only at settle"),
-        pytest.param(("FAULT_EPOCH",), id="a log that was lost is taken for whole"),
-        pytest.param(("FAULT_REFUND",), id="refund after MAIL"),
-        pytest.param(("FAULT_UNKNOWN",), id="an unknown is taken for not sent"),
+        pytest.param(
+            ("FAULT_EPOCH",), id="a log that was lost is taken for whole", marks=pytest.mark.slow
+        ),
+        pytest.param(("FAULT_REFUND",), id="refund after MAIL", marks=pytest.mark.slow),
+        pytest.param(
+            ("FAULT_UNKNOWN",), id="an unknown is taken for not sent", marks=pytest.mark.slow
+        ),
         pytest.param(
             ("FAULT_GUARD", "LIMIT=2"), id="settle without its guard", marks=pytest.mark.slow
         ),
