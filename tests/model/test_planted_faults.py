@@ -9,16 +9,16 @@ from tests.model.books import Violation
 from tests.model.test_protocol import explore
 
 QUICK = [
-    (faults.refund_after_mail, books.WINDOW),
-    (faults.unknown_taken_for_not_sent, books.EVIDENCE),
-]
-SLOW = [
     (faults.confirm_before_the_dot, books.WINDOW),
     (faults.score_without_handover_max, books.WINDOW),
+]
+SLOW = [
     (faults.attempt_opened_at_settle, books.WINDOW),
+    (faults.refund_after_mail, books.WINDOW),
     (faults.epoch_known_to_redis_alone, books.WINDOW),
-    (faults.claim_without_its_lease, books.FENCE),
     (faults.settle_without_its_guard, books.FENCE),
+    (faults.claim_without_its_lease, books.FENCE),
+    (faults.unknown_taken_for_not_sent, books.EVIDENCE),
 ]
 
 
