@@ -100,7 +100,7 @@ def test_what_is_on_its_way_is_counted_for_the_account_and_for_the_task(connecti
     make_message(connection, stranger, recipients=two, state="released")
     make_message(connection, task, recipients=two)
 
-    way = backlog.on_the_way(connection, task.account_id, task.id)
+    way = backlog.on_the_way(connection, task.account_id, task.id, timedelta(seconds=30))
 
     assert way == backlog.OnTheWay(
         task_released=2,

@@ -16,6 +16,7 @@ from tests.support.rows import (
 )
 from tests.support.shared_database import shared_engine
 from tests.support.sweeping import Sweeps, enqueue, new_task
+from worker.registry import evidence_name
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,39 @@ def test_connections_are_counted_over_all_tasks_of_an_account(engine, sweeps):
     assert sweeps.sweep(task) == []
     assert sweeps.task(task).waits_for == "connection"
     assert sweeps.next_in(task) < 1
+
+
+@pytest.mark.parametrize(
+    ("heart", "released"),
+    [
+        pytest.param(timedelta(seconds=10), 0, id="of a process that lives"),
+        pytest.param(timedelta(seconds=40), 2, id="of one that died in mid-dialogue"),
+    ],
+)
+def test_a_dead_process_holds_no_connections(engine, sweeps, heart, released):
+    task = new_task(engine, account={"most_connections": 2})
+    with engine.begin() as connection:
+        process = add_process(connection, task, heart)
+        made = [make_message(connection, task, state="sending") for _ in range(2)]
+        connection.execute(
+            text("UPDATE attempt SET worker = :worker WHERE id = ANY (:ids)"),
+            {
+                "worker": evidence_name("main", "mx1", process) + "77",
+                "ids": [m.lease for m in made],
+            },
+        )
+    enqueue(engine, task, 5)
+
+    assert len(sweeps.sweep(task)) == released
+
+
+def add_process(connection, task, ago):
+    """A `kadencia worker` whose heart beat last so long ago; its id."""
+    query = text("""
+        INSERT INTO process (id, server_id, host, pid, version, slots, beat_at)
+        VALUES (gen_random_uuid(), :server, 'mx1', 7, '1', 2, clock_timestamp() - :ago)
+        RETURNING CAST(id AS text)""")
+    return connection.execute(query, {"server": task.server_id, "ago": ago}).scalar_one()
 
 
 def pile_up(engine, task, count, domain, cost=1):

@@ -6,7 +6,7 @@ import random
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -21,7 +21,14 @@ STEPS = 75  # chosen: domains that a sweep goes through from each start
 
 @dataclass(frozen=True, slots=True)
 class OnTheWay:
-    """What is released or being sent: recipients not yet in the throttle's log, and connections."""
+    """What is released or being sent: recipients not yet in the throttle's log, and connections.
+
+    Attributes:
+        task_released: recipients of the task.
+        account_released: recipients of all tasks of the account.
+        account_messages: messages that have a connection, or are about to.
+        domains_released: recipients by domain.
+    """
 
     task_released: int
     account_released: int
@@ -132,8 +139,15 @@ ANY = """
 ANY_READY = text(ANY.format("true"))
 ANY_TOO_BIG = text(ANY.format(TOO_BIG.format("r")))
 
+# Who dies in mid-dialogue takes his connection along, though the message is sending for long.
 ON_THE_WAY = text("""
-    SELECT m.task_id, m.state, m.domain, m.domains, m.cost FROM message m
+    SELECT m.task_id, m.state, m.domain, m.domains, m.cost,
+        EXISTS (
+            SELECT FROM attempt a
+            JOIN process p ON left(p.id::text, 8) = split_part(a.worker, '/', 3)
+            WHERE a.id = m.lease AND p.beat_at < clock_timestamp() - CAST(:silent_after AS interval)
+        ) AS orphaned
+    FROM message m
     WHERE m.state IN ('released', 'sending') AND m.task_id IN (
         SELECT t.id FROM automatic_task t WHERE t.smtp_account_id = :account)
 """)
@@ -210,9 +224,19 @@ def any_too_big(connection: Connection, lanes: Sequence[int], largest: Largest) 
     return bool(connection.execute(ANY_TOO_BIG, values).scalar_one())
 
 
-def on_the_way(connection: Connection, account_id: int, task_id: int) -> OnTheWay:
-    """What is released or being sent on an SMTP account, at most a few rows a connection."""
-    rows = connection.execute(ON_THE_WAY, {"account": account_id}).all()
+def on_the_way(
+    connection: Connection, account_id: int, task_id: int, silent_after: timedelta
+) -> OnTheWay:
+    """What is released or being sent on an SMTP account, at most a few rows a connection.
+
+    Args:
+        connection: in the sweep's transaction.
+        account_id: SMTP account.
+        task_id: automatic task.
+        silent_after: a process whose heart has not beaten for so long holds no connections.
+    """
+    values = {"account": account_id, "silent_after": silent_after}
+    rows = connection.execute(ON_THE_WAY, values).all()
     released = [row for row in rows if row.state == "released"]
     domains: dict[str, int] = {}
     for row in released:
@@ -221,6 +245,6 @@ def on_the_way(connection: Connection, account_id: int, task_id: int) -> OnTheWa
     return OnTheWay(
         task_released=sum(row.cost for row in released if row.task_id == task_id),
         account_released=sum(row.cost for row in released),
-        account_messages=len(rows),
+        account_messages=sum(not row.orphaned for row in rows),
         domains_released=domains,
     )

@@ -198,7 +198,8 @@ class Sweeper:
         self, connection: Connection, task: Row[Any], look: Look, connections: int
     ) -> _Outcome:
         limits = self._limits(task)
-        picker = Picker(connection, self._throttle, task, limits, look, connections)
+        silent_after = timedelta(seconds=self._settings.silent_after_seconds)
+        picker = Picker(connection, self._throttle, task, limits, look, connections, silent_after)
         leased, bound, cost = picker.pick(
             timedelta(seconds=self._settings.released_deadline_seconds)
         )

@@ -30,6 +30,7 @@ class Picker:
         limits: the task's.
         look: the state of its budgets.
         connections: of its account, as the breaker lets through.
+        silent_after: a process without a heartbeat for so long is dead.
 
     Attributes:
         lanes: whose messages the task may take.
@@ -44,12 +45,13 @@ class Picker:
         limits: Limits,
         look: Look,
         connections: int,
+        silent_after: timedelta,
     ) -> None:
         self._connection = connection
         self._throttle = throttle
         self._task = task
         self._largest = agenda.largest(limits)
-        self._way = backlog.on_the_way(connection, task.smtp_account_id, task.id)
+        self._way = backlog.on_the_way(connection, task.smtp_account_id, task.id, silent_after)
         self._hidden = set(look.full_domains)
         self.lanes = backlog.lanes_of(connection, task.id)
         self.used = _used(look, self._way)
