@@ -67,8 +67,9 @@ class Settings(BaseModel):
     """After this a message in state sending is taken for unknown."""
     recover_seconds: Seconds = 15
     """How often beat enqueues the pass over what time has overtaken."""
-    released_deadline_seconds: Seconds = 120
-    """After this a released message that no worker claimed is ready again."""
+    released_deadline_seconds: Seconds = 40
+    """After this a released message that no worker claimed is ready again. Chosen: it holds a
+    connection of its account meanwhile, and with `recover_seconds` this is less than a minute."""
 
     heartbeat_seconds: Seconds = 5
     silent_after_seconds: Seconds = 30

@@ -60,7 +60,7 @@ def test_a_sweep_releases_what_is_ready_and_publishes_it_after_the_commit(engine
     assert sweeps.published == [(row.id, str(row.lease), "oac.main") for row in rows]
     for row in rows:
         left = row.deadline - datetime.now(UTC)
-        assert timedelta(seconds=100) < left <= timedelta(seconds=120)
+        assert timedelta(seconds=30) < left <= timedelta(seconds=40)
 
 
 def test_what_could_not_be_published_is_ready_again_at_once(engine, throttle):
