@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tests.faults.town import Town
 
@@ -25,6 +25,7 @@ class Fault:
             what it kills, or the mails whose answer it takes away. 0 for everything else.
         resends: the policy sends unknown messages once more.
         alone: needs a town of its own.
+        times: settings of that town that differ from `town.TIMES`.
     """
 
     name: str
@@ -32,3 +33,4 @@ class Fault:
     unknowns: int = 0
     resends: bool = False
     alone: bool = False
+    times: Mapping[str, str] = field(default_factory=dict)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
+from tests.faults.line import DOT, Rule
 from tests.faults.town import PATIENCE_SECONDS, Town
 from tests.support.process_table import kill_tree, wait_until
 from worker.crashpoints import CrashPoint
@@ -19,6 +21,16 @@ UNCERTAIN = {
     CrashPoint.ANSWERED,
 }
 """Killed there, nobody knows whether the mail went."""
+
+TRUE_TIMES = {
+    "KADENCIA_HEARTBEAT_SECONDS": "5",
+    "KADENCIA_SILENT_AFTER_SECONDS": "30",
+    "KADENCIA_RECOVER_SECONDS": "15",
+    "KADENCIA_RELEASED_DEADLINE_SECONDS": "40",
+    "KADENCIA_ANSWER_TIMEOUT_SECONDS": "60",
+    "KADENCIA_SENDING_DEADLINE_SECONDS": "150",
+}
+"""The product's own, but for the last two: they only have to be beyond the time to resume."""
 
 
 def _killed_at(point: CrashPoint) -> Strike:
@@ -47,6 +59,20 @@ def all_workers(town: Town) -> None:
         worker.start()
 
 
+def all_in_mid_dialogue(town: Town) -> None:
+    """All connections of both accounts are in a dialogue, and nobody is left to end it."""
+    town.sql("UPDATE smtp_account SET most_connections = :slots", slots=SLOTS)
+    with ExitStack() as stack:
+        silent = [Rule(DOT, hang_up=False, times=None) for _ in town.smtp_lines]
+        for line, rule in zip(town.smtp_lines, silent, strict=True):
+            stack.enter_context(line.troubled(rule))
+        wait_until(lambda: all(rule.struck >= SLOTS for rule in silent), PATIENCE_SECONDS)
+        for worker in town.workers:
+            worker.kill()
+    for worker in town.workers:
+        worker.start()
+
+
 def both_beats(town: Town) -> None:
     for beat in town.beats:
         assert beat.process is not None
@@ -70,6 +96,13 @@ FAULTS = [
     ),
     Fault("SIGKILL of a whole worker", one_worker, unknowns=SLOTS),
     Fault("SIGKILL of all workers at once", all_workers, unknowns=3 * SLOTS),
+    Fault(
+        "SIGKILL of all in mid-dialogue, at true times",
+        all_in_mid_dialogue,
+        unknowns=3 * SLOTS,
+        alone=True,
+        times=TRUE_TIMES,
+    ),
     Fault("SIGKILL of both beats", both_beats),
     Fault("SIGTERM of each worker in turn (deploy)", rolling_deploy),
 ]

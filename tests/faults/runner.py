@@ -54,7 +54,7 @@ class Runner:
                 if fault.alone:
                     self.leave()
                 try:
-                    verdict = alone(self.here(), fault)
+                    verdict = alone(self.here(**fault.times), fault)
                 except CannotBeMade as error:
                     verdict = Verdict(fault.name, runs=0, wrong=[])
                     verdict.name += f" (skipped: {error})"
@@ -72,12 +72,12 @@ class Runner:
         finally:
             self.leave()
 
-    def here(self) -> Town:
-        """The town, a new one if there is none."""
+    def here(self, **times: str) -> Town:
+        """The town, a new one with these settings if there is none."""
         if self._town is None:
             self._towns += 1
             log = self._logs / f"town-{self._towns}.log" if self._logs else None
-            self._town = self._stack.enter_context(town(log))
+            self._town = self._stack.enter_context(town(log, **times))
         return self._town
 
     def leave(self) -> None:
