@@ -47,9 +47,11 @@ def specs(
         environment: of the processes.
     """
     name, server = str(worker.id), worker.server
+    # In this order. Canaries come first: behind a backlog they would starve, and the busiest worker
+    # pass for deaf.
     queues = {
-        "send": [first_queue(server), send_queue(server), own_queue(name, "send")],
-        "control": [sweep_queue(server), CONTROL_QUEUE, own_queue(name, "control")],
+        "send": [own_queue(name, "send"), first_queue(server), send_queue(server)],
+        "control": [own_queue(name, "control"), sweep_queue(server), CONTROL_QUEUE],
     }
     # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
     pools = {
