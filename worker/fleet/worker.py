@@ -18,10 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from settings import Settings
 from settings.names import CONTROL_QUEUE, first_queue, own_queue, send_queue, sweep_queue
-from worker import registry
+from worker import db, registry
 from worker.embedded.processes import ProcessSpec
 from worker.fleet import supervisor
 from worker.fleet.canaries import Canaries
+from worker.outbox import overdue
 from worker.registry import WorkerProcess
 
 log = structlog.get_logger()
@@ -127,10 +128,30 @@ def _beat(engine: Engine, worker: WorkerProcess, seconds: float, ends: threading
     while True:
         try:
             registry.beat(engine, worker)
+            _bury(engine, worker)
         except SQLAlchemyError as error:
             log.warning("no heartbeat", error=type(error).__name__)
         if ends.wait(seconds):
             return
+
+
+def _bury(engine: Engine, worker: WorkerProcess) -> None:
+    """What our dead sending processes had in hand need not wait for its deadline."""
+    with db.transaction(engine) as connection:
+        ended = overdue.end_of_dead(connection, worker.evidence, is_dead)
+    if ended:
+        log.warning("a sending process died in mid-dialogue", messages=ended)
+
+
+def is_dead(name: str) -> bool:
+    """Whether one of our own sending processes is no more, by its number at the name's end."""
+    try:
+        os.kill(int(name.rpartition("/")[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False
 
 
 def _leave(engine: Engine, worker: WorkerProcess, silent_after: timedelta) -> None:

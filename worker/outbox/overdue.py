@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
@@ -23,6 +24,15 @@ RELEASED = text("""
 SENDING = text("""
     SELECT id, lease FROM message WHERE state = 'sending' AND deadline < statement_timestamp()
     LIMIT :batch FOR UPDATE SKIP LOCKED
+""")
+
+BEING_SENT = text("""
+    SELECT a.message_id, a.id, a.worker FROM attempt a
+    WHERE a.state = 'open' AND starts_with(a.worker, :begins)
+""")
+OVER = text("""
+    UPDATE message SET deadline = clock_timestamp()
+    WHERE id = :id AND lease = :lease AND state = 'sending' AND deadline > clock_timestamp()
 """)
 
 EXPIRE = """
@@ -66,6 +76,24 @@ def take_for_unknown(connection: Connection) -> list[tuple[int, uuid.UUID]]:
             "no answer was recorded: the worker was lost, or its server kept silent",
         )
     return late
+
+
+def end_of_dead(connection: Connection, begins: str, is_dead: Callable[[str], bool]) -> int:
+    """Bring forward the deadlines of what dead processes were sending, to the present.
+
+    Args:
+        connection: in a transaction of its own.
+        begins: how the names of the processes begin.
+        is_dead: of the whole name; true only if that process will certainly never act again.
+
+    Returns:
+        How many were brought forward; the next recover takes them for unknown.
+    """
+    count = 0
+    for row in connection.execute(BEING_SENT, {"begins": begins}).all():
+        if is_dead(row.worker):
+            count += connection.execute(OVER, {"id": row.message_id, "lease": row.id}).rowcount
+    return count
 
 
 def expire(connection: Connection) -> int:
