@@ -1,8 +1,17 @@
 """Tables, states and their moves, migrations. Opens nothing."""
 
-from models import automation, fleet, organisation, outbox, triggers
+from models import automation, evidence, fleet, organisation, outbox, triggers
 from models.base import Base
 
 metadata = Base.metadata
 
-__all__ = ["Base", "automation", "fleet", "metadata", "organisation", "outbox", "triggers"]
+__all__ = [
+    "Base",
+    "automation",
+    "evidence",
+    "fleet",
+    "metadata",
+    "organisation",
+    "outbox",
+    "triggers",
+]

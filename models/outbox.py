@@ -16,24 +16,14 @@ from sqlalchemy import (
     SmallInteger,
     UniqueConstraint,
     Uuid,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from models.base import Base, CreatedAt, Id
-from models.states import AttemptState, MessageState, RecipientKind, RecipientState
-
-
-def one_of(
-    column: str, values: type[MessageState | RecipientState | AttemptState | RecipientKind]
-) -> str:
-    """SQL that holds a text column to an enumeration."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return f"{column} IN ({listed})"
-
+from models.base import Base, CreatedAt, Id, one_of
+from models.states import MessageState, RecipientKind, RecipientState
 
 READY = text("state = 'ready'")
 
@@ -241,74 +231,6 @@ class Recipient(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     reply: Mapped[str | None]
     """The far side's last words on this recipient."""
-
-
-class Attempt(Base):
-    """One hand-over, opened at the claim; the evidence, and the source of every count."""
-
-    __tablename__ = "attempt"
-    __table_args__ = (
-        CheckConstraint(one_of("state", AttemptState), name="state"),
-        CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="closed"),
-        CheckConstraint("cost > 0", name="cost"),
-        Index(None, "message_id"),
-        Index(None, "task_id", "opened_at"),
-        Index(None, "smtp_account_id", "opened_at"),
-        Index(None, "opened_at"),
-        Index("ix_attempt_open", "opened_at", postgresql_where=text("state = 'open'")),
-    )
-
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
-    """The lease token it was claimed with, and the permit's id."""
-    message_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("message.id", ondelete="CASCADE")
-    )
-    task_id: Mapped[int] = mapped_column(ForeignKey("automatic_task.id"))
-    smtp_account_id: Mapped[int] = mapped_column(ForeignKey("smtp_account.id"))
-    worker: Mapped[str]
-    """OAC server, host and process that made it."""
-    state: Mapped[str] = mapped_column(server_default="open")
-    opened_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    closed_at: Mapped[datetime | None]
-    cost: Mapped[int] = mapped_column(SmallInteger)
-    domains: Mapped[dict[str, Any]]
-    """Envelope recipients of each domain."""
-    phase: Mapped[str | None]
-    code: Mapped[int | None] = mapped_column(SmallInteger)
-    enhanced: Mapped[str | None]
-    text: Mapped[str | None]
-    replies: Mapped[list[Any] | None]
-    """The far side's words on each recipient, where they differ from those on the message."""
-
-
-class Receipt(Base):
-    """What a report said of one recipient of a message that was handed over."""
-
-    __tablename__ = "receipt"
-    __table_args__ = (
-        UniqueConstraint("message_id", "digest"),
-        CheckConstraint(
-            "action IN ('failed', 'delayed', 'delivered', 'relayed', 'expanded')", name="action"
-        ),
-    )
-
-    id: Mapped[Id]
-    message_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("message.id", ondelete="CASCADE")
-    )
-    position: Mapped[int | None] = mapped_column(SmallInteger)
-    """Of the recipient; absent if the report names one that the message does not have."""
-    at: Mapped[CreatedAt]
-    """When it was taken in."""
-    address: Mapped[str]
-    """As the report has it; mail may have been forwarded."""
-    action: Mapped[str]
-    status: Mapped[str | None]
-    """RFC 3463."""
-    diagnostic: Mapped[str | None]
-    remote_mta: Mapped[str | None]
-    digest: Mapped[bytes] = mapped_column(LargeBinary)
-    """Of what the report says, so that taking it twice is harmless."""
 
 
 class Suppression(Base):

@@ -20,9 +20,10 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from models.automation import AutomaticTask, SmtpAccount
+from models.evidence import Attempt
 from models.fleet import Server
 from models.organisation import Company, Establishment, User
-from models.outbox import Attempt, Body, Lane, Message, Recipient
+from models.outbox import Body, Lane, Message, Recipient
 from models.states import MessageState, Priority, RecipientState
 
 _numbers = itertools.count(1)
