@@ -12,7 +12,7 @@ from tests.faults.town import town
 pytestmark = pytest.mark.acceptance
 
 SHORT = (
-    "Redis: FLUSHALL, twice",
+    "Redis: no answer to the permit script",
     "PostgreSQL: no answer to COMMIT",
     "SMTP: 421 to RCPT",
     "two sweeps of a task at once",
