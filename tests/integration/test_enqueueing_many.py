@@ -238,6 +238,20 @@ def test_a_json_row_without_a_field_that_the_template_uses_is_named(engine, comp
 ROWS = 8_000
 
 
+# Half-way it gets no further, so that the kill is never too late.
+DAWDLE = f"""
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT count(*) FROM message) > {ROWS // 2} THEN PERFORM pg_sleep(60); END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER dawdle AFTER INSERT ON message EXECUTE FUNCTION dawdle();
+"""
+WAKE_UP = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'PgSleep'
+"""
+
+
 def test_a_command_killed_in_the_middle_and_run_again_enqueues_each_row_once(
     engine, company, tmp_path, database_url
 ):
@@ -251,9 +265,15 @@ def test_a_command_killed_in_the_middle_and_run_again_enqueues_each_row_once(
     ]
     environment = {**os.environ, "DATABASE_URL": database_url, "KADENCIA_DATA": str(tmp_path)}
 
+    with engine.begin() as connection:
+        connection.execute(text(DAWDLE))
     with subprocess.Popen(command, env=environment) as killed:
         wait_until(lambda: len(messages(engine, company)) > 0, 30)
         killed.send_signal(signal.SIGKILL)
+    with engine.begin() as connection:
+        connection.execute(text(WAKE_UP))
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER dawdle ON message"))
     before = len(messages(engine, company))
     subprocess.run(command, env=environment, check=True, capture_output=True)
 

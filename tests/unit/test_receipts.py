@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.states import RecipientState
 from tests.support.bounces import EXCHANGE, GMAIL, ORIGINAL, acted, bounce, failed
 from worker.core.receipts import Action, Receipt, Report, ReportError, read_report
+from worker.core.report_parts import _decoded, _groups
 from worker.outbox.receipts import settled_by
 
 R = RecipientState
@@ -141,6 +142,33 @@ def test_a_report_that_was_forwarded_as_an_attachment_is_found():
     )
 
     assert read(octets).message_id == ORIGINAL
+
+
+def test_a_mail_with_other_mails_attached_is_no_report():
+    octets = (
+        b"From: eva@firma.example\nContent-Type: multipart/mixed; boundary=x\n\n"
+        b"--x\nContent-Type: message/rfc822\n\nFrom: a@b.example\n\nAhoj\n--x--\n"
+    )
+
+    with pytest.raises(ReportError):
+        read(octets)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "read"),
+    [
+        pytest.param("abc", "base64", "abc", id="no base64 is read as it stands"),
+        pytest.param("YQ==", "base64", "a", id="base64"),
+        pytest.param("a=20b", "quoted-printable", "a b", id="quoted-printable"),
+        pytest.param("a=20b", "7bit", "a=20b", id="nothing to decode"),
+    ],
+)
+def test_a_status_part_is_decoded_as_it_says(text, encoding, read):
+    assert _decoded(text, encoding) == read
+
+
+def test_a_continuation_of_nothing_is_passed_over():
+    assert list(_groups(" of what?\nAction: failed\n")) == [{"action": "failed"}]
 
 
 def test_the_report_in_a_mail_that_bounced_itself_is_not_taken_for_it():

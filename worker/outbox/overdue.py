@@ -32,7 +32,7 @@ BEING_SENT = text("""
 """)
 OVER = text("""
     UPDATE message SET deadline = clock_timestamp()
-    WHERE id = :id AND lease = :lease AND state = 'sending' AND deadline > clock_timestamp()
+    WHERE id = :id AND lease = :lease AND state = 'sending' AND deadline > statement_timestamp()
 """)
 
 EXPIRE = """
