@@ -35,6 +35,7 @@ class Canaries(threading.Thread):
         worker: whose processes they are.
         publish: Celery's `send_task`.
         renew: asks the supervisor to end a process gently and start it again.
+        alive: told after each round in which nobody was deaf.
         ends: ends the thread.
     """
 
@@ -44,6 +45,7 @@ class Canaries(threading.Thread):
         worker: WorkerProcess,
         publish: Callable[..., Any],
         renew: Renew,
+        alive: Callable[[], None],
         ends: threading.Event,
     ) -> None:
         super().__init__(name="canaries", daemon=True)
@@ -51,6 +53,7 @@ class Canaries(threading.Thread):
         self._worker = worker
         self._publish = publish
         self._renew = renew
+        self._alive = alive
         self._ends = ends
         self._ears = dict.fromkeys(PARTS, Ear())
 
@@ -63,13 +66,20 @@ class Canaries(threading.Thread):
                 # Without the database they cannot answer: that is not deafness.
                 log.warning("canaries not heard", error=type(error).__name__)
                 self._ears = {part: not_asked(ear) for part, ear in self._ears.items()}
+                self._alive()
                 continue
-            for part in PARTS:
+            listen = [
                 self._look_after(part, answers.get(part), busy=busy and part == "send")
+                for part in PARTS
+            ]
+            if all(listen):
+                self._alive()
 
-    def _look_after(self, part: str, answered_at: Any, *, busy: bool) -> None:
+    def _look_after(self, part: str, answered_at: Any, *, busy: bool) -> bool:
+        """Judge a part and ask it once more; whether it was not deaf."""
         ear = heard(self._ears[part], answered_at)
-        if is_deaf(ear, time.monotonic(), busy=busy):
+        deaf = is_deaf(ear, time.monotonic(), busy=busy)
+        if deaf:
             self._renew(part, "it lives, but takes no tasks from its queues")
             ear = Ear(ear.answered_at)
         try:
@@ -80,3 +90,4 @@ class Canaries(threading.Thread):
             log.warning("canary not sent", part=part, error=type(error).__name__)
             ear = not_asked(ear)
         self._ears[part] = ear
+        return not deaf

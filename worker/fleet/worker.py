@@ -22,6 +22,7 @@ from worker import db, registry
 from worker.embedded.processes import ProcessSpec
 from worker.fleet import supervisor
 from worker.fleet.canaries import Canaries
+from worker.fleet.watchdog import watchdog
 from worker.outbox import overdue
 from worker.registry import WorkerProcess
 
@@ -104,6 +105,8 @@ def run(
         version=version("kadencia"),
         slots=processes,
     )
+    # Only this process speaks with systemd; its children would confuse it.
+    inherited = {name: value for name, value in environment.items() if name != "NOTIFY_SOCKET"}
     named = {"KADENCIA_SERVER": server, "KADENCIA_PROCESS": str(worker.id)}
     ends = threading.Event()
     heart = threading.Thread(
@@ -112,10 +115,12 @@ def run(
     heart.start()
     try:
         code = supervisor.run(
-            specs(settings, worker, {**WARNINGS, **environment, **named}),
+            specs(settings, worker, {**WARNINGS, **inherited, **named}),
             log_format=settings.log_format,
             out=out,
-            on_running=lambda renew: Canaries(engine, worker, publish, renew, ends).start(),
+            on_running=lambda renew: Canaries(
+                engine, worker, publish, renew, watchdog(environment.get("NOTIFY_SOCKET")), ends
+            ).start(),
         )
     finally:
         ends.set()
