@@ -12,7 +12,7 @@ from tests.support.process_table import wait_until
 from tests.support.rows import make_account, make_company, make_message, make_task
 from tests.support.sink import SinkProcess
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
+pytestmark = pytest.mark.acceptance
 
 WINDOW_SECONDS = 10
 CADENCE = 100
@@ -65,6 +65,7 @@ def test_a_flushed_redis_costs_nothing_but_time(engine, redis_url, sink):
     assert found.worst <= CADENCE
 
 
+@pytest.mark.slow
 def test_a_redis_killed_and_started_again_costs_nothing_but_time(engine, services, sink):
     enqueued = backlog(engine, sink)
     with services.extra_valkey() as valkey, Fleet(engine, valkey.url, **TIMES) as fleet:
@@ -82,6 +83,7 @@ def test_a_redis_killed_and_started_again_costs_nothing_but_time(engine, service
     assert found.worst <= CADENCE
 
 
+@pytest.mark.slow
 def test_two_redis_masters_at_once_never_grant_more_than_one(engine, services, redis_url, sink):
     enqueued = backlog(engine, sink)
     with services.extra_valkey() as other, Fleet(engine, redis_url, **TIMES) as fleet:
