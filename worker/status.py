@@ -30,11 +30,28 @@ TASKS = text("""
     ORDER BY c.name, t.name
 """)
 
+SERVERS = text("""
+    SELECT s.name, s.paused, count(p.id) AS live, coalesce(sum(p.slots), 0) AS slots
+    FROM server s LEFT JOIN process p ON p.server_id = s.id
+        AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)
+    GROUP BY s.id ORDER BY s.name
+""")
+
 INSTALLATION = text("""
     SELECT stopped_at, stopped_why, restored, redirect_to, allowed,
         (SELECT count(*) FROM alarm WHERE cleared_at IS NULL) AS alarms
     FROM installation
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One OAC server: its live `kadencia worker`s, and how many messages they send at once."""
+
+    name: str
+    paused: bool
+    live: int
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,7 @@ class Status:
 
     at: datetime
     notices: tuple[str, ...]
+    servers: tuple[ServerStatus, ...]
     tasks: tuple[TaskStatus, ...]
     held: Count
     unknown: Count
@@ -88,6 +106,10 @@ def look(connection: Connection, settings: Settings) -> Status:
     return Status(
         at=now,
         notices=tuple(_notices(connection.execute(INSTALLATION).one())),
+        servers=tuple(
+            ServerStatus(row.name, row.paused, row.live, row.slots)
+            for row in connection.execute(SERVERS, {"silent_after": silent_after})
+        ),
         tasks=tuple(_task(connection, row, settings, now) for row in tasks),
         held=figures.parked(connection, MessageState.HELD),
         unknown=figures.parked(connection, MessageState.UNKNOWN),

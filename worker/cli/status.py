@@ -16,7 +16,7 @@ from rich.text import Text
 from worker import status as facts
 from worker.cli import context
 from worker.cli.output import PIPE_WIDTH, JsonOption, console, show_json
-from worker.status import Status, TaskStatus
+from worker.status import ServerStatus, Status, TaskStatus
 
 
 def status(
@@ -69,12 +69,20 @@ def view(status: Status) -> Group:
         table.add_row(*_row(task, with_company=len(companies) > 1))
     none_yet = Text("no automatic task yet; `kadencia init` makes one")
     parts.append(table if status.tasks else none_yet)
+    servers = ", ".join(_server(one) for one in status.servers) or "none has registered"
+    parts.append(Text(f"OAC servers: {servers}"))
     parts.append(Text(f"unknown {status.unknown}   held {status.held}"))
     parts += [
         Text(f"{one.messages} message(s) of {one.company} wait in vain: {one.why}", style="red")
         for one in status.stranded
     ]
     return Group(*parts)
+
+
+def _server(one: ServerStatus) -> str:
+    if one.paused:
+        return f"{one.name} paused"
+    return f"{one.name} live ({one.slots} at once)" if one.live else f"{one.name} SILENT"
 
 
 def _row(task: TaskStatus, *, with_company: bool) -> list[Any]:
