@@ -23,6 +23,8 @@ from pydantic import (
 MARGIN_SECONDS = 30
 """Chosen: what a worker may lose between its clock checks and PostgreSQL's clock."""
 
+MICROSECONDS = 1_000_000
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -97,6 +99,26 @@ class Settings(BaseModel):
     def handover_max_seconds(self) -> float:
         """The longest from a claim to the last moment at which its dot may be answered."""
         return self.dot_by_seconds + self.answer_timeout_seconds
+
+    @property
+    def window_us(self) -> int:
+        """The window in µs."""
+        return round(self.window_seconds * MICROSECONDS)
+
+    @property
+    def burst_us(self) -> int:
+        """The burst in µs."""
+        return round(self.burst_seconds * MICROSECONDS)
+
+    @property
+    def quantum_us(self) -> int:
+        """The quantum in µs."""
+        return round(self.quantum_seconds * MICROSECONDS)
+
+    @property
+    def handover_max_us(self) -> int:
+        """The longest hand-over in µs."""
+        return round(self.handover_max_seconds * MICROSECONDS)
 
     @field_validator("log_format", mode="before")
     @classmethod

@@ -15,8 +15,6 @@ from worker.embedded.directory import default_data_directory, read_endpoints
 from worker.throttle import Throttle
 from worker.vault import Vault
 
-MICROSECONDS = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Kit:
@@ -66,8 +64,8 @@ def make_throttle(settings: Settings) -> Throttle:
     """
     return Throttle(
         throttle.connect(settings.require_redis_url()),
-        window_us=round(settings.window_seconds * MICROSECONDS),
-        handover_max_us=round(settings.handover_max_seconds * MICROSECONDS),
+        window_us=settings.window_us,
+        handover_max_us=settings.handover_max_us,
     )
 
 

@@ -39,13 +39,22 @@ def rebuild(engine: Engine, throttle: Throttle) -> bool:
         with engine.connect() as connection:  # rolled back at its end, unless committed
             # Waits out every claim under way; those to come wait, and read the new generation.
             db.lock_alone(connection, db.Lock.GENERATION)
-            generation = connection.execute(GENERATION).scalar_one()
-            if throttle.is_whole(generation):
+            if is_whole(connection, throttle):
                 return False
             if _fill(connection, throttle):
                 connection.commit()
                 return True
     raise ThrottleUnavailable(f"Redis lost the throttle's log again during {TRIES} rebuilds")
+
+
+def is_whole(connection: Connection, throttle: Throttle) -> bool:
+    """Whether the throttle's log is the one that the last rebuild filled.
+
+    Raises:
+        ThrottleUnavailable: Redis gave no answer.
+    """
+    generation: int = connection.execute(GENERATION).scalar_one()
+    return throttle.is_whole(generation)
 
 
 def _fill(connection: Connection, throttle: Throttle) -> bool:

@@ -6,20 +6,18 @@ from collections.abc import Callable, Sized
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from settings import Settings
 from worker import alarms, db
 from worker.outbox import journal, overdue
-from worker.rebuild import rebuild
+from worker.rebuild import is_whole, rebuild
 from worker.throttle import Throttle, ThrottleUnavailable
 
 log = structlog.get_logger()
 
 RUN_IDLE = timedelta(minutes=1)
 """Chosen: a run of a task ends when it has had nothing to do for this long."""
-
-GENERATION = text("SELECT generation FROM installation")
 
 
 def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
@@ -53,10 +51,10 @@ def _in_batches(engine: Engine, move: Callable[[Connection], Sized | int]) -> in
 
 
 def _keep_log_whole(engine: Engine, throttle: Throttle) -> None:
-    with db.transaction(engine) as connection:
-        generation: int = connection.execute(GENERATION).scalar_one()
     try:
-        if not throttle.is_whole(generation):
+        with db.transaction(engine) as connection:
+            whole = is_whole(connection, throttle)
+        if not whole:  # only then: a rebuild waits out all claims, and they wait for it
             rebuild(engine, throttle)
     except ThrottleUnavailable as error:
         log.warning("the throttle's log was not rebuilt", error=str(error))

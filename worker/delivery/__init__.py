@@ -60,7 +60,7 @@ class Delivery:
         worker: str,
     ) -> None:
         self._engine = engine
-        self._permits = Permits(throttle, settings.burst_seconds)
+        self._permits = Permits(throttle, settings.burst_us)
         self._settings = settings
         self._server = server
         self._worker = worker

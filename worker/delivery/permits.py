@@ -12,7 +12,6 @@ log = structlog.get_logger()
 
 ASKED_AGAIN = 3
 """Chosen: how often a permit is asked for when Redis gives no answer."""
-MICROSECONDS = 1_000_000
 
 
 class Permits:
@@ -20,12 +19,12 @@ class Permits:
 
     Args:
         throttle: the fleet's.
-        burst_seconds: how much of a cadence may leave at once after a pause.
+        burst_us: how much of a cadence may leave at once after a pause, as a time.
     """
 
-    def __init__(self, throttle: Throttle, burst_seconds: float) -> None:
+    def __init__(self, throttle: Throttle, burst_us: int) -> None:
         self._throttle = throttle
-        self._burst_us = round(burst_seconds * MICROSECONDS)
+        self._burst_us = burst_us
 
     def asking(self, claim: Claim) -> Asking:
         """Everything that the permit of a claim is asked for, under the limits now in force."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker import db
 from worker.doctor.findings import Finding, Installation, fault, ok, warning
+from worker.rebuild import is_whole
 from worker.throttle import ThrottleUnavailable
 
 CLOCK_WARNING_MS = 1_000
@@ -144,9 +145,8 @@ def clock(name: str, offset_ms: float) -> Finding:
 
 def permits(installation: Installation, connection: Connection) -> Iterator[Finding]:
     """Whether the throttle's log is the whole one; without it nothing is sent."""
-    generation = connection.execute(text("SELECT generation FROM installation")).scalar_one()
     try:
-        whole = installation.throttle.is_whole(generation)
+        whole = is_whole(connection, installation.throttle)
     except ThrottleUnavailable:
         return  # said of Redis already
     if whole:

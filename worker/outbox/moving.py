@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MessageState, RecipientState
+from models.states import ENDS, MessageState, RecipientState
 
 RECIPIENTS = text("""
     SELECT position, state, domain FROM recipient WHERE message_id = :id ORDER BY position
@@ -94,6 +94,6 @@ def move(
             "cost": counted.total(),
             "domain": next(iter(counted)) if domains else row.domain,
             "domains": json.dumps(counted) if len(counted) > 1 else None,
-            "settled": state not in OPEN_STATES,
+            "settled": state in ENDS,
         },
     )

@@ -39,7 +39,6 @@ PAUSE_SECONDS = 0.5
 DISABLED = timedelta(seconds=30)
 """Chosen: a task is woken when its account is enabled; this is the net."""
 
-MICROSECONDS = 1_000_000
 WAITS = {
     Bound.WORK: Waits.WORK,
     Bound.DOMAIN: Waits.DOMAIN,
@@ -210,13 +209,12 @@ class Sweeper:
     def _limits(self, task: Row[Any]) -> Limits:
         settings = self._settings
         window_us = self._throttle.window_us
-        burst_us = round(settings.burst_seconds * MICROSECONDS)
         return Limits(
             cadence=task.cadence,
             reserve=task.reserve,
             account=task.hourly_limit,
             domain=task.domain_hourly_limit,
-            pace=pace_of(task.cadence, window_us, burst_us),
+            pace=pace_of(task.cadence, window_us, settings.burst_us),
             window_us=window_us,
         )
 
@@ -231,7 +229,6 @@ class Sweeper:
     ) -> datetime | None:
         if bound is Bound.WORK:
             return due
-        quantum_us = round(self._settings.quantum_seconds * MICROSECONDS)
-        wait_us = agenda.wait_us(bound, limits, used, released, quantum_us)
+        wait_us = agenda.wait_us(bound, limits, used, released, self._settings.quantum_us)
         at: datetime = task.now + timedelta(microseconds=wait_us)
         return min(at, due) if due is not None and bound is Bound.DOMAIN else at
