@@ -1,6 +1,6 @@
 """Tables, states and their moves, migrations. Opens nothing."""
 
-from models import automation, evidence, fleet, organisation, outbox, triggers
+from models import automation, evidence, fleet, organisation, outbox, sms, triggers
 from models.base import Base
 
 metadata = Base.metadata
@@ -13,5 +13,6 @@ __all__ = [
     "metadata",
     "organisation",
     "outbox",
+    "sms",
     "triggers",
 ]

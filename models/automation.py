@@ -1,4 +1,4 @@
-"""SMTP accounts, automatic tasks, and the journal of their runs."""
+"""Accounts at the far side, automatic tasks, and the journal of their runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, CreatedAt, Id
+from models.base import Base, CreatedAt, Id, one_of
+from models.states import Channel
 
 
-class SmtpAccount(Base):
-    """Host, security, credentials and limits of one SMTP server."""
+class Account(Base):
+    """An account at an SMTP server or at EuroSMS: its limits, and how it fares.
 
-    __tablename__ = "smtp_account"
+    What is needed to reach an SMTP server stands here; of EuroSMS, in `models.sms.EurosmsAccount`.
+    """
+
+    __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("company_id", "name"),
-        UniqueConstraint("id", "company_id"),
+        UniqueConstraint("id", "company_id", "channel"),
+        CheckConstraint(one_of("channel", Channel), name="channel"),
+        CheckConstraint(
+            "num_nonnulls(host, port, security) = CASE channel WHEN 'email' THEN 3 ELSE 0 END",
+            name="place",
+        ),
         CheckConstraint("port BETWEEN 1 AND 65535", name="port"),
         CheckConstraint("security IN ('none', 'starttls', 'tls')", name="security"),
         CheckConstraint("(username IS NULL) = (password IS NULL)", name="log_in"),
@@ -37,10 +46,11 @@ class SmtpAccount(Base):
 
     id: Mapped[Id]
     company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    channel: Mapped[str] = mapped_column(server_default="email")
     name: Mapped[str]
-    host: Mapped[str]
-    port: Mapped[int]
-    security: Mapped[str]
+    host: Mapped[str | None]
+    port: Mapped[int | None]
+    security: Mapped[str | None]
     verify: Mapped[bool] = mapped_column(server_default="true")
     ca_file: Mapped[str | None]
     username: Mapped[str | None]
@@ -52,9 +62,11 @@ class SmtpAccount(Base):
     connection_messages: Mapped[int] = mapped_column(server_default="100")
     """The most messages that one connection carries."""
     most_connections: Mapped[int] = mapped_column(server_default="4")
+    """The most messages that are handed over at once."""
     hourly_limit: Mapped[int | None]
+    """The most recipients, or segments of SMS, in a window."""
     domain_hourly_limit: Mapped[int | None]
-    """The most recipients of one domain in a window, for each domain by itself."""
+    """The same of one domain, or calling code, for each by itself."""
     enabled: Mapped[bool] = mapped_column(server_default="true")
     breaker_failures: Mapped[int] = mapped_column(server_default="0")
     breaker_until: Mapped[datetime | None]
@@ -63,21 +75,35 @@ class SmtpAccount(Base):
 
 
 class AutomaticTask(Base):
-    """*Automatické odosielanie e-mailov*: what sends which messages, from where, how fast."""
+    """What sends which messages, from where, how fast.
+
+    *Automatické odosielanie e-mailov*, or *Posielanie SMS správ cez EuroSMS* by its channel.
+    """
 
     __tablename__ = "automatic_task"
     __table_args__ = (
         UniqueConstraint("company_id", "name"),
+        UniqueConstraint("id", "company_id", "channel"),
         UniqueConstraint("id", "company_id"),
         ForeignKeyConstraint(
-            ["smtp_account_id", "company_id"], ["smtp_account.id", "smtp_account.company_id"]
+            ["account_id", "company_id", "channel"],
+            ["account.id", "account.company_id", "account.channel"],
         ),
         # A standard user can never run a task: the key carries the kind.
         ForeignKeyConstraint(
             ["user_id", "company_id", "user_kind"], ["user.id", "user.company_id", "user.kind"]
         ),
         CheckConstraint("user_kind = 'system'", name="system_user"),
-        CheckConstraint("cadence BETWEEN 100 AND cadence_ceiling", name="cadence"),
+        CheckConstraint(one_of("channel", Channel), name="channel"),
+        CheckConstraint(
+            "num_nonnulls(sender_name, sender_address)"
+            " = CASE channel WHEN 'email' THEN 2 ELSE 0 END",
+            name="sender",
+        ),
+        CheckConstraint(
+            "cadence BETWEEN CASE channel WHEN 'email' THEN 100 ELSE 10 END AND cadence_ceiling",
+            name="cadence",
+        ),
         CheckConstraint("cadence_ceiling >= 3000", name="cadence_ceiling"),
         CheckConstraint("reserve >= 0 AND reserve < cadence", name="reserve"),
         CheckConstraint("unknown_policy IN ('hold', 'resend')", name="unknown_policy"),
@@ -100,13 +126,14 @@ class AutomaticTask(Base):
     server_id: Mapped[int] = mapped_column(ForeignKey("server.id"))
     user_id: Mapped[int]
     user_kind: Mapped[str] = mapped_column(server_default="system")
-    smtp_account_id: Mapped[int]
-    sender_name: Mapped[str]
-    sender_address: Mapped[str]
+    channel: Mapped[str] = mapped_column(server_default="email")
+    account_id: Mapped[int]
+    sender_name: Mapped[str | None]
+    sender_address: Mapped[str | None]
     envelope_sender: Mapped[str | None]
     """Where bounces go; absent: the sender's address."""
     cadence: Mapped[int]
-    """The most envelope recipients in any window of 60 minutes."""
+    """The most envelope recipients, or segments of SMS, in any window of 60 minutes."""
     cadence_ceiling: Mapped[int] = mapped_column(server_default="3000")
     """Raised by an administrator, for a relay of their own."""
     reserve: Mapped[int] = mapped_column(server_default="0")
@@ -122,6 +149,8 @@ class AutomaticTask(Base):
     """In the company's time zone; a plan that does not end after its start runs past midnight."""
     plan_until: Mapped[time | None]
     active: Mapped[bool] = mapped_column(server_default="false")
+    paused_why: Mapped[str | None]
+    """Why the product itself paused it; a person who resumes it says that this was mended."""
     next_run_at: Mapped[datetime | None]
     """When beat enqueues the next sweep; absent: when something is enqueued."""
     sweep_no: Mapped[int] = mapped_column(server_default="0")

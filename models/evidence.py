@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    Numeric,
     SmallInteger,
     UniqueConstraint,
     Uuid,
@@ -34,7 +36,7 @@ class Attempt(Base):
         CheckConstraint("cost > 0", name="cost"),
         Index(None, "message_id"),
         Index(None, "task_id", "opened_at"),
-        Index(None, "smtp_account_id", "opened_at"),
+        Index(None, "account_id", "opened_at"),
         Index(None, "opened_at"),
         Index("ix_attempt_open", "opened_at", postgresql_where=text("state = 'open'")),
     )
@@ -45,7 +47,7 @@ class Attempt(Base):
         BigInteger, ForeignKey("message.id", ondelete="CASCADE")
     )
     task_id: Mapped[int] = mapped_column(ForeignKey("automatic_task.id"))
-    smtp_account_id: Mapped[int] = mapped_column(ForeignKey("smtp_account.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     worker: Mapped[str]
     """OAC server, host and process that made it."""
     state: Mapped[str] = mapped_column(server_default="open")
@@ -58,6 +60,8 @@ class Attempt(Base):
     code: Mapped[int | None] = mapped_column(SmallInteger)
     enhanced: Mapped[str | None]
     text: Mapped[str | None]
+    price: Mapped[Decimal | None] = mapped_column(Numeric(12, 4))
+    """What an SMS is thought to cost, in EUR, or has cost; of another outcome than sent, 0."""
     replies: Mapped[list[Any] | None]
     """The far side's words on each recipient, where they differ from those on the message."""
 

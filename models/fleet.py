@@ -32,7 +32,10 @@ class Process(Base):
     """One running `kadencia worker`, with its control process and its sending processes."""
 
     __tablename__ = "process"
-    __table_args__ = (Index(None, "server_id"), CheckConstraint("slots > 0", name="slots"))
+    __table_args__ = (
+        Index(None, "server_id"),
+        CheckConstraint("slots >= 0 AND sms_slots >= 0 AND slots + sms_slots > 0", name="slots"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     server_id: Mapped[int] = mapped_column(ForeignKey("server.id"))
@@ -40,13 +43,16 @@ class Process(Base):
     pid: Mapped[int]
     version: Mapped[str]
     slots: Mapped[int]
-    """How many messages it can send at once."""
+    """How many e-mails it can send at once; 0 if it takes none."""
+    sms_slots: Mapped[int] = mapped_column(server_default="0")
+    """How many SMS it can send at once; 0 if it takes none."""
     clock_offset_ms: Mapped[float] = mapped_column(server_default="0")
     """Its host's clock less PostgreSQL's, at the last heartbeat."""
     started_at: Mapped[CreatedAt]
     beat_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     control_answered_at: Mapped[datetime | None]
     send_answered_at: Mapped[datetime | None]
+    eurosms_answered_at: Mapped[datetime | None]
 
 
 class Installation(Base):

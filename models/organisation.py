@@ -19,6 +19,7 @@ class Company(Base):
         UniqueConstraint("name"),
         CheckConstraint("name <> ''", name="name"),
         CheckConstraint("domain ~ '^[a-z0-9.-]+$'", name="domain"),
+        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country"),
     )
 
     id: Mapped[Id]
@@ -26,6 +27,8 @@ class Company(Base):
     domain: Mapped[str]
     """The right-hand side of the Message-ID of what the company sends."""
     time_zone: Mapped[str] = mapped_column(server_default="Europe/Bratislava")
+    country: Mapped[str] = mapped_column(server_default="SK")
+    """Of telephone numbers that are written without a calling code (ISO 3166-1 alpha-2)."""
     created_at: Mapped[CreatedAt]
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from models.base import Base, CreatedAt, Id, one_of
-from models.states import MessageState, RecipientKind, RecipientState
+from models.states import Channel, MessageState, RecipientKind, RecipientState
 
 READY = text("state = 'ready'")
 
@@ -31,25 +31,32 @@ READY = text("state = 'ready'")
 class Lane(Base):
     """Messages that the same automatic tasks may take; hot queries go lane by lane.
 
-    One company, one establishment or none, one named task or none.
+    One company, one channel, one establishment or none, one named task or none.
     """
 
     __tablename__ = "lane"
     __table_args__ = (
         UniqueConstraint(
-            "company_id", "establishment_id", "task_id", postgresql_nulls_not_distinct=True
+            "company_id",
+            "channel",
+            "establishment_id",
+            "task_id",
+            postgresql_nulls_not_distinct=True,
         ),
-        UniqueConstraint("id", "company_id"),
+        UniqueConstraint("id", "company_id", "channel"),
+        CheckConstraint(one_of("channel", Channel), name="channel"),
         ForeignKeyConstraint(
             ["establishment_id", "company_id"], ["establishment.id", "establishment.company_id"]
         ),
         ForeignKeyConstraint(
-            ["task_id", "company_id"], ["automatic_task.id", "automatic_task.company_id"]
+            ["task_id", "company_id", "channel"],
+            ["automatic_task.id", "automatic_task.company_id", "automatic_task.channel"],
         ),
     )
 
     id: Mapped[Id]
     company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    channel: Mapped[str] = mapped_column(server_default="email")
     establishment_id: Mapped[int | None]
     task_id: Mapped[int | None]
 
@@ -101,11 +108,14 @@ class BodyAttachment(Base):
 
 
 class Message(Base):
-    """One row of the outbox: one e-mail to its recipients."""
+    """One row of the outbox: one e-mail to its recipients, or one SMS to one number."""
 
     __tablename__ = "message"
     __table_args__ = (
-        ForeignKeyConstraint(["lane_id", "company_id"], ["lane.id", "lane.company_id"]),
+        ForeignKeyConstraint(
+            ["lane_id", "company_id", "channel"], ["lane.id", "lane.company_id", "lane.channel"]
+        ),
+        CheckConstraint("(channel = 'email') = (subject IS NOT NULL)", name="subject"),
         CheckConstraint(one_of("state", MessageState), name="state"),
         CheckConstraint("priority BETWEEN 0 AND 2", name="priority"),
         CheckConstraint(
@@ -168,6 +178,7 @@ class Message(Base):
     id: Mapped[Id]
     company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
     lane_id: Mapped[int]
+    channel: Mapped[str] = mapped_column(server_default="email")
     state: Mapped[str] = mapped_column(server_default="ready")
     priority: Mapped[int] = mapped_column(SmallInteger)
     not_before: Mapped[datetime]
@@ -186,14 +197,14 @@ class Message(Base):
     why: Mapped[str | None]
     """Why it stands where it stands, in a few words."""
     domain: Mapped[str]
-    """The first recipient's domain."""
+    """The first recipient's domain; of an SMS the number's calling code."""
     domains: Mapped[dict[str, Any] | None]
     """Pending recipients of each domain, where they are in several."""
     cost: Mapped[int] = mapped_column(SmallInteger)
-    """Envelope recipients still to be reached: what a permit costs."""
+    """Envelope recipients still to be reached, or segments of an SMS: what a permit costs."""
     message_id: Mapped[str]
-    """The Message-ID header, fixed at enqueue and the same in every attempt."""
-    subject: Mapped[str]
+    """The Message-ID header, or an SMS's own key: fixed at enqueue, the same in every attempt."""
+    subject: Mapped[str | None]
     body_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("body.id"))
     """Absent once retention has dropped the body."""
     fields: Mapped[dict[str, Any] | None]
@@ -216,6 +227,7 @@ class Recipient(Base):
     __table_args__ = (
         CheckConstraint(one_of("state", RecipientState), name="state"),
         CheckConstraint(one_of("kind", RecipientKind), name="kind"),
+        CheckConstraint("cost > 0", name="cost"),
         Index(None, "address"),
     )
 
@@ -225,8 +237,10 @@ class Recipient(Base):
     position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     kind: Mapped[str] = mapped_column(server_default="to")
     address: Mapped[str]
-    """addr-spec (RFC 5322 section 3.4.1); the domain in A-labels and lower case."""
+    """A number (E.164), or addr-spec (RFC 5322 section 3.4.1): A-labels, domain in lower case."""
     domain: Mapped[str]
+    cost: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    """What a permit for it costs."""
     name: Mapped[str | None]
     state: Mapped[str] = mapped_column(server_default="pending")
     reply: Mapped[str | None]
@@ -234,7 +248,7 @@ class Recipient(Base):
 
 
 class Suppression(Base):
-    """An address that must not be written to, and why; checked at the claim."""
+    """An address or number that must not be written to, and why; checked at the claim."""
 
     __tablename__ = "suppression"
     __table_args__ = (CheckConstraint("address = lower(address)", name="lower_case"),)

@@ -10,6 +10,13 @@ from collections.abc import Collection
 from enum import IntEnum, StrEnum
 
 
+class Channel(StrEnum):
+    """Over what a message goes."""
+
+    EMAIL = "email"
+    SMS = "sms"
+
+
 class MessageState(StrEnum):
     """Where a message stands."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Table, event
 
-from models.automation import AutomaticTask, SmtpAccount
+from models.automation import Account, AutomaticTask
 from models.base import Base
 from models.fleet import Installation
 from models.outbox import Message
@@ -39,7 +39,7 @@ BEGIN
 END $$;
 """
 WAKE_TASK_TRIGGER = """
-CREATE TRIGGER wake BEFORE UPDATE OF active, cadence, reserve, server_id, smtp_account_id,
+CREATE TRIGGER wake BEFORE UPDATE OF active, cadence, reserve, server_id, account_id,
     plan_days, plan_from, plan_until ON automatic_task FOR EACH ROW
     WHEN (NEW.active) EXECUTE FUNCTION wake_task();
 """
@@ -67,7 +67,7 @@ CREATE OR REPLACE FUNCTION log_account_limit() RETURNS trigger LANGUAGE plpgsql 
 BEGIN
     INSERT INTO audit_log (who, action, subject, before, after) VALUES (
         coalesce(nullif(current_setting('kadencia.who', true), ''), 'database:' || current_user),
-        'limit', 'smtp:' || NEW.id,
+        'limit', CASE NEW.channel WHEN 'sms' THEN 'eurosms:' ELSE 'smtp:' END || NEW.id,
         CASE WHEN TG_OP = 'UPDATE' THEN jsonb_build_object(
             'hourly', OLD.hourly_limit, 'domain', OLD.domain_hourly_limit) END,
         jsonb_build_object('hourly', NEW.hourly_limit, 'domain', NEW.domain_hourly_limit));
@@ -76,7 +76,7 @@ END $$;
 """
 LOG_ACCOUNT_LIMIT_TRIGGER = """
 CREATE TRIGGER log_limit AFTER INSERT OR UPDATE OF hourly_limit, domain_hourly_limit
-    ON smtp_account FOR EACH ROW EXECUTE FUNCTION log_account_limit();
+    ON account FOR EACH ROW EXECUTE FUNCTION log_account_limit();
 """
 
 # A sequence, since a number that a rolled-back rebuild left in Redis must never come again.
@@ -92,7 +92,7 @@ AFTER_CREATE = {
         LOG_TASK_LIMIT,
         LOG_TASK_LIMIT_TRIGGER,
     ),
-    SmtpAccount.__tablename__: (LOG_ACCOUNT_LIMIT, LOG_ACCOUNT_LIMIT_TRIGGER),
+    Account.__tablename__: (LOG_ACCOUNT_LIMIT, LOG_ACCOUNT_LIMIT_TRIGGER),
     Installation.__tablename__: (GENERATIONS, "INSERT INTO installation (id) VALUES (1);"),
 }
 """What each table needs besides itself, in order."""

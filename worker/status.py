@@ -26,7 +26,7 @@ TASKS = text("""
         (SELECT r.why_not_more FROM task_run r WHERE r.task_id = t.id
          ORDER BY r.started_at DESC LIMIT 1) AS why_not_more
     FROM automatic_task t JOIN company c ON c.id = t.company_id
-    JOIN server s ON s.id = t.server_id JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN server s ON s.id = t.server_id JOIN account a ON a.id = t.account_id
     ORDER BY c.name, t.name
 """)
 

@@ -61,7 +61,7 @@ def all_workers(town: Town) -> None:
 
 def all_in_mid_dialogue(town: Town) -> None:
     """All connections of both accounts are in a dialogue, and nobody is left to end it."""
-    town.sql("UPDATE smtp_account SET most_connections = :slots", slots=SLOTS)
+    town.sql("UPDATE account SET most_connections = :slots", slots=SLOTS)
     with ExitStack() as stack:
         silent = [Rule(DOT, hang_up=False, times=None) for _ in town.smtp_lines]
         for line, rule in zip(town.smtp_lines, silent, strict=True):

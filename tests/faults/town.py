@@ -192,8 +192,8 @@ class Town:
         task = self.offices[of].task
         table, column, key = {
             "task": ("automatic_task", "cadence", task.id),
-            "account": ("smtp_account", "hourly_limit", task.account_id),
-            "domain": ("smtp_account", "domain_hourly_limit", task.account_id),
+            "account": ("account", "hourly_limit", task.account_id),
+            "domain": ("account", "domain_hourly_limit", task.account_id),
         }[kind]
         self.sql(f"UPDATE {table} SET {column} = :most WHERE id = :id", most=most, id=key)
         self.limits.append(Limit(kind, of, most, time.time_ns() // 1000))

@@ -98,7 +98,7 @@ def test_an_alarm_that_comes_back_is_a_new_one(engine):
 def test_an_account_that_refuses_us_raises_an_alarm(engine, task, why, failures, kind):
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE smtp_account SET breaker_failures = :n, breaker_why = :why"),
+            text("UPDATE account SET breaker_failures = :n, breaker_why = :why"),
             {"n": failures, "why": why},
         )
 

@@ -126,7 +126,7 @@ def test_it_says_in_both_languages_whether_the_limits_were_kept(engine, start, s
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE automatic_task DISABLE TRIGGER log_limit"))
         connection.execute(text("DELETE FROM audit_log"))
-        connection.execute(text("UPDATE smtp_account SET hourly_limit = 50"))
+        connection.execute(text("UPDATE account SET hourly_limit = 50"))
         connection.execute(text("DELETE FROM audit_log"))
     exceeded = Page(rendered(engine, start).html).text
 

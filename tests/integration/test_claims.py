@@ -71,7 +71,7 @@ def test_a_claim_opens_the_attempt_with_its_cost_and_its_domains(connection, tas
     assert row.deadline - datetime.now(UTC) > timedelta(minutes=11)
     assert (opened.state, opened.cost, opened.worker) == ("open", 3, "main/tests/1")
     assert opened.domains == {"one.example": 1, "two.example": 2}
-    assert (opened.task_id, opened.smtp_account_id) == (task.id, task.account_id)
+    assert (opened.task_id, opened.account_id) == (task.id, task.account_id)
     assert (claimed.cadence, claimed.reserve, claimed.domains) == (600, 50, opened.domains)
 
 
@@ -106,7 +106,7 @@ def test_only_a_released_message_is_claimed(connection, task, state):
             "server", "server_id", {"paused": True}, "the OAC server is paused", id="server"
         ),
         pytest.param(
-            "smtp_account",
+            "account",
             "account_id",
             {"enabled": False},
             "its SMTP account is disabled",

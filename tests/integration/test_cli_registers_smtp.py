@@ -63,7 +63,7 @@ def test_a_password_is_never_shown_and_lies_sealed(kadencia, engine, sink):
     for ended in (added, shown, listed):
         assert PASSWORD not in ended.out + ended.err
     with engine.connect() as connection:
-        stored = bytes(connection.execute(text("SELECT password FROM smtp_account")).scalar_one())
+        stored = bytes(connection.execute(text("SELECT password FROM account")).scalar_one())
         log = connection.execute(text("SELECT string_agg(after::text, ' ') FROM audit_log"))
         assert PASSWORD.encode() not in stored
         logged = log.scalar_one()

@@ -64,9 +64,7 @@ def test_a_server_that_is_away_costs_no_attempt_and_is_left_alone_until_it_takes
 
     with office.engine.begin() as connection:
         over = datetime.now(UTC) - timedelta(seconds=1)
-        change(
-            connection, "smtp_account", task.account_id, port=office.sink.port, breaker_until=over
-        )
+        change(connection, "account", task.account_id, port=office.sink.port, breaker_until=over)
     assert office.send(office.released(task)).state == "sent"
     assert office.account(task).breaker_failures == 0
 
@@ -100,7 +98,7 @@ def test_a_wrong_password_sends_nothing_and_is_never_shown(office, tmp_path):
 
         with office.engine.begin() as connection:
             mended = {"password": vault.seal("right"), "breaker_until": None}
-            change(connection, "smtp_account", task.account_id, **mended)
+            change(connection, "account", task.account_id, **mended)
         assert office.send(office.released(task)).state == "sent"
 
 
@@ -217,7 +215,7 @@ def test_a_task_that_got_another_account_meanwhile_does_not_send_over_the_old_on
         other = make_account(connection, task.company_id, port=office.sink.port)
 
     with at_the_claim(office, made) as connection:
-        change(connection, "automatic_task", task.id, smtp_account_id=other)
+        change(connection, "automatic_task", task.id, account_id=other)
 
     assert office.row(made).state == "ready"
     assert [one.state for one in office.attempts(made)] == ["void"]

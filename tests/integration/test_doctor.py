@@ -263,7 +263,7 @@ def test_a_password_that_no_key_opens_is_a_fault(engine, task, look):
 def test_each_smtp_account_is_tried_and_only_one_in_use_is_a_fault(engine, task, look):
     with SinkProcess() as sink:
         with engine.begin() as connection:
-            connection.execute(text("UPDATE smtp_account SET port = :port"), {"port": sink.port})
+            connection.execute(text("UPDATE account SET port = :port"), {"port": sink.port})
             make_account(connection, task.company_id, name="closed", port=1)
 
         assert [name for name in look(smtp=True) if "SMTP" in name] == ["SMTP account closed"]
@@ -274,7 +274,7 @@ def test_each_smtp_account_is_tried_and_only_one_in_use_is_a_fault(engine, task,
 
 def account_name(engine: Engine, task: MadeTask) -> str:
     with engine.connect() as connection:
-        query = "SELECT name FROM smtp_account WHERE id = :id"
+        query = "SELECT name FROM account WHERE id = :id"
         return str(connection.execute(text(query), {"id": task.account_id}).scalar_one())
 
 

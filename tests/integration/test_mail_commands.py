@@ -319,7 +319,7 @@ def test_show_says_which_budgets_are_full_and_from_when_there_is_room(
             text("UPDATE automatic_task SET cadence = 100 WHERE id = :id"), {"id": task.id}
         )
         connection.execute(
-            text("UPDATE smtp_account SET domain_hourly_limit = 100 WHERE id = :id"),
+            text("UPDATE account SET domain_hourly_limit = 100 WHERE id = :id"),
             {"id": task.account_id},
         )
     asked = {

@@ -254,7 +254,7 @@ def test_a_lot_of_attempts_is_added_in_full(engine, throttle, task, redis_url):
         message = make_message(connection, task, state="sent")
         connection.execute(
             text("""
-                INSERT INTO attempt (id, message_id, task_id, smtp_account_id, worker, state,
+                INSERT INTO attempt (id, message_id, task_id, account_id, worker, state,
                     opened_at, closed_at, cost, domains)
                 SELECT gen_random_uuid(), :message, :task, :account, 'tests', 'accepted',
                     clock_timestamp(), clock_timestamp(), 2, '{"a.example": 2}'

@@ -5,7 +5,7 @@ from datetime import time, timedelta
 import pytest
 from sqlalchemy import select, text
 
-from models.automation import AutomaticTask, SmtpAccount
+from models.automation import Account, AutomaticTask
 from models.states import Waits
 from tests.support import rows
 from tests.support.shared_database import rolled_back, shared_engine
@@ -215,7 +215,7 @@ def test_a_task_whose_user_was_disabled_is_not_resumed(connection, company, task
 
 
 def test_a_task_is_shown_with_names_plan_backlog_and_journal(connection, company, task):
-    made = rows.MadeTask(task.id, company.id, task.smtp_account_id, task.server_id, "main", 0)
+    made = rows.MadeTask(task.id, company.id, task.account_id, task.server_id, "main", 0)
     lane = rows.make_lane(connection, company.id)
     rows.make_message(connection, made, lane_id=lane)
     journal.note(connection, task.id, 7, "the cadence is used up")
@@ -258,10 +258,10 @@ def test_an_account_that_breaks_a_rule_is_not_made(connection, company, wrong, w
 
 
 def test_a_changed_account_is_tried_at_once_with_its_breaker_closed(connection, company, task):
-    broken = "UPDATE smtp_account SET breaker_failures = 3, breaker_until = now() + '1 h'"
+    broken = "UPDATE account SET breaker_failures = 3, breaker_until = now() + '1 h'"
     connection.execute(text(broken))
     connection.execute(text("UPDATE automatic_task SET next_run_at = now() + interval '1 h'"))
-    query = select(SmtpAccount.__table__).where(SmtpAccount.name == "relay")
+    query = select(Account.__table__).where(Account.name == "relay")
 
     account = connection.execute(query).one()
     assert accounts.set_account(connection, account, Vault([]), {"port": 2465}) == {"port": 2465}

@@ -59,10 +59,9 @@ def test_a_task_shows_its_backlog_what_it_sent_and_when_it_will_end(engine, task
         pytest.param("UPDATE automatic_task SET active = false", "paused", id="paused"),
         pytest.param("UPDATE server SET paused = true", "is paused", id="its server is paused"),
         pytest.param("DELETE FROM process", "is silent", id="its server is silent"),
-        pytest.param("UPDATE smtp_account SET enabled = false", "disabled", id="account disabled"),
+        pytest.param("UPDATE account SET enabled = false", "disabled", id="account disabled"),
         pytest.param(
-            "UPDATE smtp_account SET breaker_why = '421', "
-            "breaker_until = now() + interval '1 hour'",
+            "UPDATE account SET breaker_why = '421', breaker_until = now() + interval '1 hour'",
             "refuses us: 421",
             id="its account refuses us",
         ),

@@ -253,6 +253,6 @@ def test_an_account_that_refuses_us_gets_nothing_and_then_one_to_try(engine, swe
 
     over = datetime.now(UTC) - timedelta(seconds=1)
     with engine.begin() as connection:
-        change(connection, "smtp_account", task.account_id, breaker_until=over)
+        change(connection, "account", task.account_id, breaker_until=over)
     assert sweeps.sweep(task) == ids[:1]
     assert sweeps.sweep(task) == []

@@ -38,7 +38,7 @@ CLEAR = """
     DELETE FROM attempt; DELETE FROM recipient; DELETE FROM message; DELETE FROM task_run;
     DELETE FROM audit_log;
     UPDATE automatic_task SET active = true, cadence = 1, unknown_policy = 'hold';
-    UPDATE smtp_account SET breaker_failures = 0, breaker_until = NULL, hourly_limit = 1000;
+    UPDATE account SET breaker_failures = 0, breaker_until = NULL, hourly_limit = 1000;
 """
 
 
@@ -185,7 +185,7 @@ class World:
 
     def set_account_limit(self, limit: int) -> None:
         self._limits["SMTP"] = limit
-        self._change("UPDATE smtp_account SET hourly_limit = :value", limit)
+        self._change("UPDATE account SET hourly_limit = :value", limit)
 
     def set_policy(self, policy: str) -> None:
         self.policy = policy

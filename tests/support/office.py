@@ -70,7 +70,7 @@ class Office:
     def account(self, task: MadeTask) -> Row[Any]:
         """The row of a task's SMTP account."""
         with self.engine.connect() as connection:
-            query = text("SELECT * FROM smtp_account WHERE id = :id")
+            query = text("SELECT * FROM account WHERE id = :id")
             return connection.execute(query, {"id": task.account_id}).one()
 
     def arrived(self, made: MadeMessage) -> list[dict[str, Any]]:

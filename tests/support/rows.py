@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from models.automation import AutomaticTask, SmtpAccount
+from models.automation import Account, AutomaticTask
 from models.evidence import Attempt
 from models.fleet import Server
 from models.organisation import Company, Establishment, User
@@ -91,7 +91,7 @@ def make_account(connection: Connection, company_id: int, **columns: Any) -> int
         "security": "none",
         **columns,
     }
-    return _insert(connection, SmtpAccount, values)
+    return _insert(connection, Account, values)
 
 
 def make_server(connection: Connection, name: str = "main", **columns: Any) -> int:
@@ -115,7 +115,7 @@ def make_task(
     number = next(_numbers)
     values = {
         "company_id": company_id,
-        "smtp_account_id": account_id,
+        "account_id": account_id,
         "server_id": server_id,
         "name": f"Automatické odosielanie e-mailov {number}",
         "sender_name": "Firma",
@@ -216,7 +216,7 @@ def make_attempt(
     values: dict[str, Any] = {
         "id": uuid.uuid4(),
         "task_id": task.id,
-        "smtp_account_id": task.account_id,
+        "account_id": task.account_id,
         "worker": f"{task.server} tests",
         "state": "open",
         "opened_at": now,

@@ -20,21 +20,22 @@ Key = tuple[Kind, int, str]
 """Kind, id of the task or account, and the domain or nothing."""
 
 TASKS = text("SELECT id, name, cadence AS now FROM automatic_task")
-ACCOUNTS = text("SELECT id, name, hourly_limit AS now FROM smtp_account")
-DOMAINS = text("SELECT id, name, domain_hourly_limit AS now FROM smtp_account")
+ACCOUNTS = text("SELECT id, name, hourly_limit AS now FROM account")
+DOMAINS = text("SELECT id, name, domain_hourly_limit AS now FROM account")
 
-LOGGED: dict[Kind, tuple[str, str, TextClause]] = {
-    "task": ("task", "cadence", TASKS),
-    "account": ("smtp", "hourly", ACCOUNTS),
-    "domain": ("smtp", "domain", DOMAINS),
+ACCOUNT = ["smtp", "eurosms"]
+LOGGED: dict[Kind, tuple[list[str], str, TextClause]] = {
+    "task": (["task"], "cadence", TASKS),
+    "account": (ACCOUNT, "hourly", ACCOUNTS),
+    "domain": (ACCOUNT, "domain", DOMAINS),
 }
-"""Under which subject and name the log has a limit, and where the present one stands."""
+"""Under which subjects and name the log has a limit, and where the present one stands."""
 
 CHANGES = text("""
     SELECT CAST(split_part(subject, ':', 2) AS bigint) AS id, at,
         CAST(coalesce(before, after) ->> :field AS integer) AS before,
         CAST(after ->> :field AS integer) AS after
-    FROM audit_log WHERE action = 'limit' AND subject LIKE :kind || ':%'
+    FROM audit_log WHERE action = 'limit' AND split_part(subject, ':', 1) = ANY (CAST(:kinds AS text[]))
     ORDER BY at, audit_log.id
 """)
 
@@ -203,11 +204,11 @@ def names(connection: Connection, kind: Kind) -> dict[int, str]:
 
 def limits(connection: Connection, kind: Kind) -> Mapping[int, Limits]:
     """Each task's or account's limit through time; the present one where no change is on record."""
-    subject, field, present = LOGGED[kind]
+    subjects, field, present = LOGGED[kind]
     found = {row.id: Limits(row.now) for row in connection.execute(present)}
     changes: dict[int, list[tuple[int, int | None]]] = {}
     first: dict[int, int | None] = {}
-    for row in connection.execute(CHANGES, {"kind": subject, "field": field}):
+    for row in connection.execute(CHANGES, {"kinds": subjects, "field": field}):
         first.setdefault(row.id, row.before)
         changes.setdefault(row.id, []).append((to_us(row.at), row.after))
     return found | {of: Limits(first[of], tuple(changes[of])) for of in changes}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.automation import SmtpAccount
+from models.automation import Account
 from worker.accounts import smtp_settings
 from worker.cli import context
 from worker.cli.company import CompanyOption, zone_of
@@ -103,7 +103,7 @@ def change(
     values |= {"name": new_name} if new_name is not None else {}
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, SmtpAccount, name, owner.id, lock=True)
+        account = find(connection, Account, name, owner.id, lock=True)
         changed = register.set_account(connection, account, context.vault(), values)
     warn_of(values)
     say(f"changed: {', '.join(changed).replace('_', ' ') or 'nothing'}")
@@ -129,7 +129,7 @@ def show(name: NameArgument, company: CompanyOption = None, as_json: JsonOption 
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, SmtpAccount, name, owner.id)
+        account = find(connection, Account, name, owner.id)
         shown = register.shown_account(connection, account)
     show_one(shown, as_json, zone_of(owner))
 
@@ -151,7 +151,7 @@ def try_out(
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, SmtpAccount, name, owner.id)
+        account = find(connection, Account, name, owner.id)
         route = None
         if to is not None:
             route = (

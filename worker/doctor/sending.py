@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from models.automation import SmtpAccount
+from models.automation import Account
 from models.states import MessageState
 from worker import alarms
 from worker.accounts import smtp_settings
@@ -33,7 +33,7 @@ GIB = 2**30
 DISK_WARNING, DISK_FAULT = 2 * GIB, GIB // 4
 """Chosen: PostgreSQL stops at the last octet, and must be told of before."""
 
-IN_USE = text("SELECT DISTINCT smtp_account_id FROM automatic_task WHERE active")
+IN_USE = text("SELECT DISTINCT account_id FROM automatic_task WHERE active")
 
 
 def standstill(_: Installation, connection: Connection) -> Iterator[Finding]:
@@ -57,8 +57,8 @@ def standstill(_: Installation, connection: Connection) -> Iterator[Finding]:
 
 def keys(installation: Installation, connection: Connection) -> Iterator[Finding]:
     """Whether this host's keys open every stored password."""
-    query = select(SmtpAccount.name, SmtpAccount.password).where(SmtpAccount.password.is_not(None))
-    sealed = connection.execute(query.order_by(SmtpAccount.id)).all()
+    query = select(Account.name, Account.password).where(Account.password.is_not(None))
+    sealed = connection.execute(query.order_by(Account.id)).all()
     failed = {}
     for row in sealed:
         try:
@@ -78,7 +78,7 @@ def smtp(installation: Installation, connection: Connection) -> Iterator[Finding
     """Whether each enabled SMTP account lets us in; all are tried at once."""
     if not installation.smtp:
         return
-    query = select(SmtpAccount.__table__).where(SmtpAccount.enabled).order_by(SmtpAccount.id)
+    query = select(Account.__table__).where(Account.enabled).order_by(Account.id)
     rows = connection.execute(query).all()
     in_use = set(connection.execute(IN_USE).scalars())
     with_keys = {row: one for row in rows if (one := _settings(installation, row)) is not None}

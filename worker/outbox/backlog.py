@@ -149,7 +149,7 @@ ON_THE_WAY = text("""
         ) AS orphaned
     FROM message m
     WHERE m.state IN ('released', 'sending') AND m.task_id IN (
-        SELECT t.id FROM automatic_task t WHERE t.smtp_account_id = :account)
+        SELECT t.id FROM automatic_task t WHERE t.account_id = :account)
 """)
 
 

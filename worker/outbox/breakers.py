@@ -14,26 +14,26 @@ UNKNOWNS_IN_A_ROW = 3
 
 # Many processes fail at the same outage: it counts once, until the wait is over.
 CLOSED = text("""
-    SELECT breaker_failures FROM smtp_account
+    SELECT breaker_failures FROM account
     WHERE id = :id AND (breaker_until IS NULL OR breaker_until <= clock_timestamp())
     FOR UPDATE
 """)
 
 TRIP = text("""
-    UPDATE smtp_account SET breaker_failures = :failures, breaker_why = :why,
+    UPDATE account SET breaker_failures = :failures, breaker_why = :why,
         breaker_until = clock_timestamp() + :wait
     WHERE id = :id
 """)
 
 RESET = text("""
-    UPDATE smtp_account SET breaker_failures = 0, breaker_until = NULL, breaker_why = NULL
+    UPDATE account SET breaker_failures = 0, breaker_until = NULL, breaker_why = NULL
     WHERE id = :id AND breaker_failures > 0
       AND (breaker_until IS NULL OR breaker_until <= clock_timestamp())
 """)
 
 LAST_ANSWERS = text("""
     SELECT state FROM attempt
-    WHERE smtp_account_id = :id AND state NOT IN ('open', 'void')
+    WHERE account_id = :id AND state NOT IN ('open', 'void')
     ORDER BY opened_at DESC LIMIT :most
 """)
 

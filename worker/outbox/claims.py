@@ -20,12 +20,12 @@ ROUTE = text("""
     SELECT a.*, c.name AS company_name,
         (SELECT coalesce(sum(p.slots), 0) FROM process p
          WHERE p.beat_at > clock_timestamp() - :silent_after AND p.server_id IN (
-            SELECT t.server_id FROM automatic_task t WHERE t.smtp_account_id = a.id AND t.active)
+            SELECT t.server_id FROM automatic_task t WHERE t.account_id = a.id AND t.active)
         ) AS slots,
         coalesce(a.breaker_until > clock_timestamp(), false) AS breaker_open
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id
-    JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN account a ON a.id = t.account_id
     JOIN company c ON c.id = a.company_id
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
 """)
@@ -36,14 +36,14 @@ CLAIMABLE = text("""
         t.id AS task_id, t.active, t.cadence, t.reserve, t.sender_name, t.sender_address,
         coalesce(t.envelope_sender, t.sender_address) AS envelope_sender,
         s.name AS server, s.paused, c.time_zone,
-        a.id AS smtp_account_id, a.enabled, a.hourly_limit, a.domain_hourly_limit,
+        a.id AS account_id, a.enabled, a.hourly_limit, a.domain_hourly_limit,
         i.generation, i.stopped_at, i.redirect_to, i.allowed,
         m.expires_at <= clock_timestamp() AS expired
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id
     JOIN server s ON s.id = t.server_id
     JOIN company c ON c.id = m.company_id
-    JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN account a ON a.id = t.account_id
     CROSS JOIN installation i
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
     FOR UPDATE OF m
@@ -63,7 +63,7 @@ TO_SENDING = text("""
 """)
 
 OPEN_ATTEMPT = text("""
-    INSERT INTO attempt (id, message_id, task_id, smtp_account_id, worker, cost, domains)
+    INSERT INTO attempt (id, message_id, task_id, account_id, worker, cost, domains)
     VALUES (:lease, :id, :task, :account, :worker, :cost, CAST(:domains AS jsonb))
 """)
 
@@ -173,7 +173,7 @@ def _claimed(token: uuid.UUID, row: Row[Any], recipients: tuple[Recipient, ...])
         attempt=token,
         message_id=row.id,
         task_id=row.task_id,
-        account_id=row.smtp_account_id,
+        account_id=row.account_id,
         generation=row.generation,
         cadence=row.cadence,
         reserve=row.reserve,

@@ -13,7 +13,7 @@ BATCH = 2000  # chosen: rows held in memory at once; some 1 MB
 
 # What a window may still hold, whatever became of it; void attempts reached nobody.
 COUNTING = text("""
-    SELECT id, task_id, smtp_account_id, domains,
+    SELECT id, task_id, account_id, domains,
         CASE WHEN state NOT IN ('open', 'unknown') THEN closed_at END AS answered_at
     FROM attempt WHERE state <> 'void' AND opened_at > :opened_after
 """)
@@ -21,7 +21,7 @@ COUNTING = text("""
 # A mail that its server could never take, or whose MAIL had no answer, was not handed over: its
 # permit was given back, or was spent on nothing.
 HANDED_OVER = text("""
-    SELECT task_id, smtp_account_id, cost, domains, opened_at, at FROM (
+    SELECT task_id, account_id, cost, domains, opened_at, at FROM (
         SELECT *, CASE WHEN state IN ('open', 'unknown') THEN least(closed_at, opened_at + :dot_by)
                        ELSE least(closed_at, opened_at + :handover_max) END AS at
         FROM attempt
@@ -62,7 +62,7 @@ def counting(connection: Connection, opened_after: datetime) -> Iterator[Countin
         COUNTING, {"opened_after": opened_after}, execution_options={"yield_per": BATCH}
     )
     for row in rows:
-        yield Counting(row.id, row.task_id, row.smtp_account_id, row.domains, row.answered_at)
+        yield Counting(row.id, row.task_id, row.account_id, row.domains, row.answered_at)
 
 
 def handed_over(
@@ -88,6 +88,4 @@ def handed_over(
     }
     rows = connection.execute(HANDED_OVER, values, execution_options={"yield_per": BATCH})
     for row in rows:
-        yield HandedOver(
-            row.task_id, row.smtp_account_id, row.cost, row.domains, row.opened_at, row.at
-        )
+        yield HandedOver(row.task_id, row.account_id, row.cost, row.domains, row.opened_at, row.at)

@@ -11,14 +11,14 @@ from models.states import Waits
 
 SWEPT = text("""
     SELECT t.id, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
-        t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS smtp_account_id,
+        t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS account_id,
         a.enabled, a.hourly_limit, a.domain_hourly_limit, a.most_connections,
         a.breaker_failures, a.breaker_until, i.generation, i.stopped_at,
         clock_timestamp() AS now
     FROM automatic_task t
     JOIN server s ON s.id = t.server_id
     JOIN company c ON c.id = t.company_id
-    JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN account a ON a.id = t.account_id
     CROSS JOIN installation i
     WHERE t.id = :task
 """)

@@ -66,10 +66,10 @@ RECIPIENTS = text("""
 
 ATTEMPTS = text("""
     SELECT a.id, a.state, a.opened_at, a.closed_at, a.worker, t.name AS task,
-        s.name AS smtp_account, a.cost, a.phase, a.code, a.enhanced, a.text, a.replies
+        s.name AS account, a.cost, a.phase, a.code, a.enhanced, a.text, a.replies
     FROM attempt a
     JOIN automatic_task t ON t.id = a.task_id
-    JOIN smtp_account s ON s.id = a.smtp_account_id
+    JOIN account s ON s.id = a.account_id
     WHERE a.message_id = :id ORDER BY a.opened_at
 """)
 
@@ -87,7 +87,7 @@ TAKERS = text(f"""
     FROM lane l
     JOIN automatic_task t ON t.company_id = l.company_id
     JOIN server v ON v.id = t.server_id
-    JOIN smtp_account a ON a.id = t.smtp_account_id
+    JOIN account a ON a.id = t.account_id
     WHERE l.id = :lane AND {TAKES_LANE}
     ORDER BY t.id
 """)  # noqa: S608  no value of anybody's is in it

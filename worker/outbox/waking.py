@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 TAKES_LANE = """
-    l.company_id = t.company_id
+    l.company_id = t.company_id AND l.channel = t.channel
     AND (l.task_id = t.id OR l.task_id IS NULL AND (
         l.establishment_id IN (
             SELECT e.establishment_id FROM task_establishment e WHERE e.task_id = t.id)

@@ -40,7 +40,7 @@ TASKS = text("""
 
 ACCOUNTS = text("""
     SELECT id, name, breaker_failures, breaker_until, coalesce(breaker_why, '') AS why
-    FROM smtp_account WHERE enabled AND breaker_failures > 0 ORDER BY id
+    FROM account WHERE enabled AND breaker_failures > 0 ORDER BY id
 """)
 
 # An ordered stop takes its process's row away; one that is left and old tells of a crash.

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from models.automation import AutomaticTask, SmtpAccount
+from models.automation import Account, AutomaticTask
 from worker.core.content import refuse_unsafe, shown
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import check_name, find, refuse_taken
@@ -27,7 +27,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
 }
 """Least and most of each number."""
 
-LISTED = [c for c in SmtpAccount.__table__.c if c.name not in ("id", "company_id", "password")]
+LISTED = [c for c in Account.__table__.c if c.name not in ("id", "company_id", "password")]
 
 
 def add_account(
@@ -39,7 +39,7 @@ def add_account(
         connection: the caller's transaction.
         company: the row of the company it belongs to.
         vault: seals the password.
-        values: columns of `models.automation.SmtpAccount`, the password in the clear; `port`
+        values: columns of `models.automation.Account`, the password in the clear; `port`
             may be absent, what else is absent takes the table's default.
 
     Returns:
@@ -53,9 +53,9 @@ def add_account(
     given = {"port": PORTS.get(values["security"], 0), **values}
     new = _checked(given, None)
     _check_log_in(new.get("username"), new.get("password"))
-    refuse_taken(connection, SmtpAccount, new["name"], company.id)
+    refuse_taken(connection, Account, new["name"], company.id)
     row = {"company_id": company.id, **new, "password": _sealed(vault, new.get("password"))}
-    return audit.add(connection, SmtpAccount, "smtp", row)
+    return audit.add(connection, Account, "smtp", row)
 
 
 def set_account(
@@ -70,15 +70,15 @@ def set_account(
     """
     new = _checked(values, account)
     if new.get("name", account.name) != account.name:
-        refuse_taken(connection, SmtpAccount, new["name"], account.company_id)
+        refuse_taken(connection, Account, new["name"], account.company_id)
     password = new.get("password", account.password)
     _check_log_in(new.get("username", account.username), password)
     if new.get("password") is not None:
         new["password"] = _sealed(vault, new["password"])
-    changed = audit.change(connection, SmtpAccount, "smtp", account.id, new) if new else {}
+    changed = audit.change(connection, Account, "smtp", account.id, new) if new else {}
     if changed:
         _close_breaker(connection, account.id)
-        waking.wake(connection, smtp_account_id=account.id)
+        waking.wake(connection, account_id=account.id)
     return changed
 
 
@@ -103,7 +103,7 @@ def enable_account(connection: Connection, company: Row[Any], name: str) -> bool
 def accounts(connection: Connection, company_id: int) -> list[dict[str, Any]]:
     """A company's SMTP accounts by name, without their passwords."""
     found = connection.execute(
-        select(*LISTED).where(SmtpAccount.company_id == company_id).order_by(SmtpAccount.name)
+        select(*LISTED).where(Account.company_id == company_id).order_by(Account.name)
     )
     return [dict(row._mapping) for row in found]
 
@@ -112,7 +112,7 @@ def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
     """All of an account but its password, and the automatic tasks that use it."""
     tasks = connection.execute(
         select(AutomaticTask.name)
-        .where(AutomaticTask.smtp_account_id == account.id)
+        .where(AutomaticTask.account_id == account.id)
         .order_by(AutomaticTask.name)
     )
     known = {column.name: getattr(account, column.name) for column in LISTED}
@@ -127,15 +127,15 @@ def reseal_all(connection: Connection, vault: Vault) -> int:
             caller's transaction ends.
     """
     found = connection.execute(
-        select(SmtpAccount.id, SmtpAccount.password)
-        .where(SmtpAccount.password.is_not(None))
-        .order_by(SmtpAccount.id)
+        select(Account.id, Account.password)
+        .where(Account.password.is_not(None))
+        .order_by(Account.id)
         .with_for_update()
     ).all()
     for row in found:
         connection.execute(
-            update(SmtpAccount)
-            .where(SmtpAccount.id == row.id)
+            update(Account)
+            .where(Account.id == row.id)
             .values(password=vault.reseal(bytes(row.password)))
         )
     audit.record(connection, "rotate keys", "installation:1", after={"credentials": len(found)})
@@ -143,21 +143,21 @@ def reseal_all(connection: Connection, vault: Vault) -> int:
 
 
 def _set_enabled(connection: Connection, company: Row[Any], name: str, enabled: bool) -> bool:
-    account = find(connection, SmtpAccount, name, company.id, lock=True)
+    account = find(connection, Account, name, company.id, lock=True)
     action = "enable" if enabled else "disable"
     values = {"enabled": enabled}
-    changed = audit.change(connection, SmtpAccount, "smtp", account.id, values, action=action)
+    changed = audit.change(connection, Account, "smtp", account.id, values, action=action)
     if enabled:
         _close_breaker(connection, account.id)
-        waking.wake(connection, smtp_account_id=account.id)
+        waking.wake(connection, account_id=account.id)
     return bool(changed)
 
 
 def _close_breaker(connection: Connection, account_id: int) -> None:
     """What was wrong may have been mended: try at once."""
     connection.execute(
-        update(SmtpAccount)
-        .where(SmtpAccount.id == account_id)
+        update(Account)
+        .where(Account.id == account_id)
         .values(breaker_failures=0, breaker_until=None, breaker_why=None)
     )
 

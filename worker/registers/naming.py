@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from models.automation import AutomaticTask, SmtpAccount
+from models.automation import Account, AutomaticTask
 from models.base import Base
 from models.fleet import Server
 from models.organisation import Company, Establishment, User
@@ -22,7 +22,7 @@ WORDS: dict[type[Base], tuple[str, str]] = {
     Establishment: ("establishment", "kadencia establishment add"),
     User: ("user", "kadencia user add"),
     Server: ("OAC server", "kadencia server add"),
-    SmtpAccount: ("SMTP account", "kadencia smtp add"),
+    Account: ("SMTP account", "kadencia smtp add"),
     AutomaticTask: ("automatic task", "kadencia task create"),
 }
 """What each is called, and the command that makes one."""

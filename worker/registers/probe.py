@@ -50,7 +50,7 @@ def sender_of(connection: Connection, account: Row[Any], given: str | None) -> A
     if given is None:
         given = connection.execute(
             select(AutomaticTask.sender_address)
-            .where(AutomaticTask.smtp_account_id == account.id)
+            .where(AutomaticTask.account_id == account.id)
             .order_by(AutomaticTask.id)
             .limit(1)
         ).scalar()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from models.automation import AutomaticTask, SmtpAccount, TaskRun
+from models.automation import Account, AutomaticTask, TaskRun
 from models.fleet import Server
 from models.organisation import Company, User
 from worker.outbox import figures
@@ -86,12 +86,12 @@ def _listing() -> Select[Any]:
             Company.time_zone,
             Server.name.label("server"),
             User.name.label("user"),
-            SmtpAccount.name.label("smtp"),
+            Account.name.label("smtp"),
         )
         .join(Company, Company.id == AutomaticTask.company_id)
         .join(Server, Server.id == AutomaticTask.server_id)
         .join(User, User.id == AutomaticTask.user_id)
-        .join(SmtpAccount, SmtpAccount.id == AutomaticTask.smtp_account_id)
+        .join(Account, Account.id == AutomaticTask.account_id)
     )
 
 

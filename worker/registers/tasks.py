@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from models.automation import AutomaticTask, SmtpAccount, TaskEstablishment
+from models.automation import Account, AutomaticTask, TaskEstablishment
 from models.fleet import Server
 from models.organisation import Establishment, User
 from worker.core.content import shown
@@ -138,14 +138,14 @@ def _columns(
     if "user" in values:
         columns["user_id"] = system_user(connection, company.id, values["user"]).id
     if "smtp" in values:
-        columns["smtp_account_id"] = _account(connection, company, values["smtp"]).id
+        columns["account_id"] = _account(connection, company, values["smtp"]).id
     if "cadence_ceiling" in columns or values.get("by") is not None:
         _check_by(connection, company, values)
     return columns
 
 
 def _account(connection: Connection, company: Row[Any], name: str) -> Row[Any]:
-    account = find(connection, SmtpAccount, name, company.id)
+    account = find(connection, Account, name, company.id)
     if not account.enabled:
         raise RegisterError(
             f"the SMTP account {shown(account.name)} is disabled",

@@ -152,7 +152,7 @@ class Sweeper:
             if task is None or task.sweep_no != sweep_no or not self._ours(task):
                 return ()
             # Tasks that share an account share its connections and its limits.
-            db.lock_alone(connection, db.Lock.ACCOUNT, task.smtp_account_id)
+            db.lock_alone(connection, db.Lock.ACCOUNT, task.account_id)
             try:
                 with connection.begin_nested():
                     done = self._plan(connection, task)
@@ -188,7 +188,7 @@ class Sweeper:
     def _look(self, task: Row[Any]) -> Look:
         return self._throttle.look(
             task_id=task.id,
-            account_id=task.smtp_account_id,
+            account_id=task.account_id,
             domain_limit=task.domain_hourly_limit,
             generation=task.generation,
         )

@@ -51,7 +51,7 @@ class Picker:
         self._throttle = throttle
         self._task = task
         self._largest = agenda.largest(limits)
-        self._way = backlog.on_the_way(connection, task.smtp_account_id, task.id, silent_after)
+        self._way = backlog.on_the_way(connection, task.account_id, task.id, silent_after)
         self._hidden = set(look.full_domains)
         self.lanes = backlog.lanes_of(connection, task.id)
         self.used = _used(look, self._way)
@@ -97,7 +97,7 @@ class Picker:
     def _count(self, names: Iterable[str]) -> None:
         """Learn how much is used of domains, and have those noted that are full."""
         fresh = sorted(set(names) - set(self._room.domain_used))
-        account = self._task.smtp_account_id
+        account = self._task.account_id
         logged = self._throttle.domains_used(account, fresh)
         self._room.domain_used |= {
             name: logged[name] + self._way.domains_released.get(name, 0) for name in fresh

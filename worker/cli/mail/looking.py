@@ -156,7 +156,7 @@ def _print(evidence: Mapping[str, Any], zone: ZoneInfo) -> None:
     show_one(filled, False, zone)
     columns = ["kind", "address", "name", "state", "reply", "suppressed"]
     _section("recipients", evidence["recipients"], columns, zone)
-    columns = ["opened_at", "closed_at", "state", "worker", "smtp_account", "phase", "code"]
+    columns = ["opened_at", "closed_at", "state", "worker", "account", "phase", "code"]
     _section("attempts", evidence["attempts"], [*columns, "enhanced", "text"], zone)
     if evidence["receipts"]:
         columns = ["at", "address", "action", "status", "diagnostic", "remote_mta"]
