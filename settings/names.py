@@ -21,6 +21,8 @@ class Task(StrEnum):
 
     SWEEP = "kadencia.sweep"
     SEND = "kadencia.send"
+    SEND_SMS = "kadencia.send_sms"
+    POLL_REPORTS = "kadencia.poll_reports"
     RECOVER = "kadencia.recover"
     RETAIN = "kadencia.retain"
     CANARY = "kadencia.canary"
@@ -60,12 +62,39 @@ def first_queue(server: str) -> str:
     return f"oac.{server}.first"
 
 
+def eurosms_queue(server: str) -> str:
+    """The queue of a server's processes that send SMS.
+
+    >>> eurosms_queue("local")
+    'oac.local.eurosms'
+    """
+    return f"oac.{server}.eurosms"
+
+
+def eurosms_first_queue(server: str) -> str:
+    """The queue of a server's transactional SMS.
+
+    >>> eurosms_first_queue("local")
+    'oac.local.eurosms.first'
+    """
+    return f"oac.{server}.eurosms.first"
+
+
+def eurosms_reports_queue(server: str) -> str:
+    """The queue of what asks EuroSMS for delivery reports, of the same processes.
+
+    >>> eurosms_reports_queue("local")
+    'oac.local.eurosms.reports'
+    """
+    return f"oac.{server}.eurosms.reports"
+
+
 def own_queue(process: str, part: str) -> str:
     """The queue of one part of one `kadencia worker`, for canaries.
 
     Args:
         process: its id.
-        part: "control" or "send".
+        part: "control", "send" or "eurosms".
 
     >>> own_queue("0f3c", "send")
     'kadencia.process.0f3c.send'

@@ -42,6 +42,7 @@ TAKE_DUE = text("""
         WHERE d.active AND d.next_run_at <= clock_timestamp() AND NOT s.paused
           AND i.stopped_at IS NULL
           AND EXISTS (SELECT FROM process p WHERE p.server_id = s.id
+                      AND CASE d.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0
                       AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval))
         FOR UPDATE OF d SKIP LOCKED) AS due
     WHERE t.id = due.id

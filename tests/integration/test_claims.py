@@ -109,7 +109,7 @@ def test_only_a_released_message_is_claimed(connection, task, state):
             "account",
             "account_id",
             {"enabled": False},
-            "its SMTP account is disabled",
+            "its account is disabled",
             id="account",
         ),
         pytest.param(

@@ -35,7 +35,8 @@ CHANGES = text("""
     SELECT CAST(split_part(subject, ':', 2) AS bigint) AS id, at,
         CAST(coalesce(before, after) ->> :field AS integer) AS before,
         CAST(after ->> :field AS integer) AS after
-    FROM audit_log WHERE action = 'limit' AND split_part(subject, ':', 1) = ANY (CAST(:kinds AS text[]))
+    FROM audit_log
+    WHERE action = 'limit' AND split_part(subject, ':', 1) = ANY (CAST(:kinds AS text[]))
     ORDER BY at, audit_log.id
 """)
 

@@ -72,9 +72,8 @@ class Recipients:
     def __init__(self, connection: Connection, message_id: int) -> None:
         self._connection = connection
         self._message_id = message_id
-        rows = moving.recipients(connection, message_id)
-        self._domains = {r.position: r.domain for r in rows}
-        self._before = {r.position: RecipientState(r.state) for r in rows}
+        self._rows = moving.recipients(connection, message_id)
+        self._before = {r.position: RecipientState(r.state) for r in self._rows}
         self._words: dict[int, str | None] = {}
         self.states = dict(self._before)
 
@@ -101,6 +100,6 @@ class Recipients:
         }
         moving.mark(self._connection, self._message_id, changed, self._words)
 
-    def domains_to_reach(self) -> list[str]:
-        """The domain of each recipient who does not have the mail yet, and shall."""
-        return [self._domains[p] for p, state in self.states.items() if state in TO_REACH]
+    def domains_to_reach(self) -> dict[str, int]:
+        """The cost of those who do not have the message yet, and shall, by domain."""
+        return moving.to_reach(self._rows, self.states, TO_REACH)

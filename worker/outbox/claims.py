@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import Priority, RecipientState, derive
+from models.states import Channel, Priority, RecipientState, derive
 from worker import db
 from worker.outbox import overdue
 
@@ -31,8 +31,8 @@ ROUTE = text("""
 """)
 
 CLAIMABLE = text("""
-    SELECT m.id, m.company_id, m.priority, m.expires_at, m.created_at, m.message_id, m.subject,
-        m.body_id, m.fields, m.reply_to, m.list_unsubscribe, m.headers, m.attempts,
+    SELECT m.id, m.company_id, m.channel, m.priority, m.expires_at, m.created_at, m.message_id,
+        m.subject, m.body_id, m.fields, m.reply_to, m.list_unsubscribe, m.headers, m.attempts,
         t.id AS task_id, t.active, t.cadence, t.reserve, t.sender_name, t.sender_address,
         coalesce(t.envelope_sender, t.sender_address) AS envelope_sender,
         s.name AS server, s.paused, c.time_zone,
@@ -50,7 +50,7 @@ CLAIMABLE = text("""
 """)
 
 PENDING = text("""
-    SELECT r.position, r.kind, r.address, r.domain, r.name, r.state, s.why AS suppressed
+    SELECT r.position, r.kind, r.address, r.domain, r.cost, r.name, r.state, s.why AS suppressed
     FROM recipient r
     LEFT JOIN suppression s ON s.company_id = :company AND s.address = lower(r.address)
     WHERE r.message_id = :id ORDER BY r.position
@@ -90,6 +90,7 @@ class Recipient:
     kind: str
     address: str
     domain: str
+    cost: int
     name: str | None
     pending: bool
 
@@ -119,7 +120,7 @@ class Claim:
 
     @property
     def domains(self) -> dict[str, int]:
-        """How many of them are in each domain."""
+        """What a permit for them costs, by domain."""
         return count_domains(self.envelope)
 
 
@@ -193,7 +194,7 @@ def _obstacle(row: Row[Any], server: str) -> str | None:
         "its automatic task is paused": not row.active,
         "the OAC server is paused": row.paused,
         "its automatic task runs on another OAC server now": row.server != server,
-        "its SMTP account is disabled": not row.enabled,
+        "its account is disabled": not row.enabled,
     }
     for why, holds in waiting.items():
         if holds:
@@ -212,13 +213,27 @@ def _recipients(connection: Connection, row: Row[Any]) -> tuple[Recipient, ...] 
     if not left:
         _end_without_recipients(connection, row.id, {r.state for r in rows}, bool(barred))
         return None
-    outside = row.allowed is not None and row.redirect_to is None
-    if outside and not all(_allowed(r.address, row.allowed) for r in rows if r.position in left):
-        _end(connection, row.id, "held", "safety: a recipient is not on the list of allowed ones")
+    unsafe = _unsafe(row, [r.address for r in rows if r.position in left])
+    if unsafe is not None:
+        _end(connection, row.id, "held", unsafe)
         return None
     return tuple(
-        Recipient(r.position, r.kind, r.address, r.domain, r.name, r.position in left) for r in rows
+        Recipient(r.position, r.kind, r.address, r.domain, r.cost, r.name, r.position in left)
+        for r in rows
     )
+
+
+def _unsafe(row: Row[Any], addresses: Sequence[str]) -> str | None:
+    """Why the safety mode holds a message back."""
+    if row.redirect_to is not None and row.channel == Channel.EMAIL:
+        return None
+    if row.allowed is not None and all(_allowed(one, row.allowed) for one in addresses):
+        return None
+    if row.redirect_to is not None:  # there is no number to which an SMS could be redirected
+        return "safety: mail is redirected, and this number is not on the list of allowed ones"
+    if row.allowed is not None:
+        return "safety: a recipient is not on the list of allowed ones"
+    return None
 
 
 def _suppress(connection: Connection, message_id: int, barred: Sequence[Row[Any]]) -> None:
@@ -262,7 +277,7 @@ def _open(connection: Connection, claimed: Claim, worker: str, deadline: timedel
         "account": claimed.account_id,
         "worker": worker,
         "deadline": deadline,
-        "cost": len(claimed.envelope),
+        "cost": sum(domains.values()),
         "domain": claimed.envelope[0].domain,
     }
     connection.execute(
@@ -272,8 +287,8 @@ def _open(connection: Connection, claimed: Claim, worker: str, deadline: timedel
 
 
 def count_domains(recipients: Sequence[Recipient]) -> dict[str, int]:
-    """How many recipients are in each domain."""
+    """What a permit for recipients costs, by domain."""
     counted: dict[str, int] = {}
     for one in recipients:
-        counted[one.domain] = counted.get(one.domain, 0) + 1
+        counted[one.domain] = counted.get(one.domain, 0) + one.cost
     return counted

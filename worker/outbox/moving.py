@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 from models.states import ENDS, MessageState, RecipientState
 
 RECIPIENTS = text("""
-    SELECT position, state, domain FROM recipient WHERE message_id = :id ORDER BY position
+    SELECT position, state, domain, cost FROM recipient WHERE message_id = :id ORDER BY position
 """)
 
 MARK = text("""
@@ -35,8 +35,25 @@ OPEN_STATES = {MessageState.READY, MessageState.HELD, MessageState.UNKNOWN}
 
 
 def recipients(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
-    """Position, state and domain of each recipient, in order."""
+    """Position, state, domain and cost of each recipient, in order."""
     return connection.execute(RECIPIENTS, {"id": message_id}).all()
+
+
+def to_reach(
+    rows: Sequence[Row[Any]], states: Mapping[int, RecipientState], wanted: Collection[Any]
+) -> dict[str, int]:
+    """What a permit for those recipients costs who stand in a wanted state, by domain.
+
+    Args:
+        rows: as `recipients` gives them.
+        states: by position.
+        wanted: states.
+    """
+    counted: dict[str, int] = {}
+    for row in rows:
+        if states[row.position] in wanted:
+            counted[row.domain] = counted.get(row.domain, 0) + row.cost
+    return counted
 
 
 def mark(
@@ -67,7 +84,7 @@ def move(
     attempts: int,
     unknowns: int,
     not_before: object = None,
-    domains: Sequence[str] = (),
+    domains: Mapping[str, int] | None = None,
 ) -> None:
     """Write a message's new state.
 
@@ -79,9 +96,9 @@ def move(
         attempts: charged so far.
         unknowns: how often it was unknown.
         not_before: a datetime; absent, it stays.
-        domains: of the recipients that are still to be reached; none, and they stay.
+        domains: cost of those still to be reached, by domain; none, and it stays.
     """
-    counted = Counter(domains) or Counter(row.domains or {row.domain: row.cost})
+    counted = Counter(domains or row.domains or {row.domain: row.cost})
     connection.execute(
         MOVE,
         {

@@ -29,7 +29,8 @@ MARK = text("""
 """)
 
 PENDING = text("""
-    SELECT domain FROM recipient WHERE message_id = :id AND state = 'pending' ORDER BY position
+    SELECT domain, sum(cost) AS cost FROM recipient WHERE message_id = :id AND state = 'pending'
+    GROUP BY domain ORDER BY min(position)
 """)
 
 AUDIT = text("""
@@ -212,7 +213,7 @@ def _move(
     before = M(row.state)
     if state not in MOVES[before]:
         raise MoveRefused(row.id, f"can't go from {before} to {state}")
-    pending = connection.execute(PENDING, {"id": row.id}).scalars()
+    pending = connection.execute(PENDING, {"id": row.id})
     moving.move(
         connection,
         row,
@@ -220,7 +221,7 @@ def _move(
         why=why,
         attempts=row.attempts if attempts is None else attempts,
         unknowns=row.unknowns,
-        domains=list(pending),
+        domains={one.domain: one.cost for one in pending},
     )
     connection.execute(
         AUDIT,
