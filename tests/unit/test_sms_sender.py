@@ -73,6 +73,7 @@ def test_a_number_loses_its_plus():
             "'_' at position 1, which may cost the delivery; write at most 11",
             id="a plain form without a letter",
         ),
+        pytest.param("Žltučký kôň", "write 'Zltucky kon'", id="accents in eleven characters"),
         pytest.param("a\0b", "'\\x00' at position 2", id="NUL"),
         pytest.param("a\ud83d", "'\\ud83d' at position 2", id="half an emoji"),
         pytest.param("Жена", "'Ж' at position 1", id="Cyrillic"),
