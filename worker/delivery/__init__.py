@@ -1,32 +1,28 @@
 """Sending one message: connection, claim, permit, hand-over, settle, confirm, in this order.
 
-`docs/architecture.md` lists what a crash at each arrow leaves behind, and who mends it.
+`docs/architecture.md` lists what a crash at each arrow leaves behind, and who mends it. SMS go the
+same way (`worker/delivery/sms.py`).
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine, Row
-from sqlalchemy.exc import DBAPIError
 
 from settings import Settings
-from worker import db
 from worker.core.content import ContentError
 from worker.core.outcomes import Outcome
 from worker.crashpoints import CrashPoint, reach
 from worker.delivery.accounts import Accounts
 from worker.delivery.letters import Addressed, address, answer_of
-from worker.delivery.patience import is_away, persist
-from worker.delivery.permits import Permits
+from worker.delivery.sender import Sender
 from worker.errors import TransportUnavailable
-from worker.outbox import bodies, breakers, claims, leases, settling
+from worker.outbox import bodies, breakers, claims, leases
 from worker.outbox.bodies import StoredBody
 from worker.outbox.claims import Claim
 from worker.throttle import Asking, Throttle
@@ -35,11 +31,10 @@ from worker.transports.smtp import SmtpTransport
 from worker.vault import Vault, VaultError
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 
-class Delivery:
-    """Hands over messages for one sending process; not shared between threads.
+class Delivery(Sender):
+    """Hands over e-mails for one sending process; not shared between threads.
 
     Args:
         engine: the database.
@@ -59,11 +54,7 @@ class Delivery:
         server: str,
         worker: str,
     ) -> None:
-        self._engine = engine
-        self._permits = Permits(throttle, settings.burst_us)
-        self._settings = settings
-        self._server = server
-        self._worker = worker
+        super().__init__(engine, throttle, settings, server, worker)
         self._accounts = Accounts(vault, settings.answer_timeout_seconds)
         self._body: tuple[int, StoredBody] | None = None
 
@@ -77,7 +68,7 @@ class Delivery:
         Whatever goes wrong ends in a state that `docs/architecture.md` names; nothing is
         raised but by a fault of the program.
         """
-        account = self._route(message_id, token)
+        account = self.read(lambda c: self._route(c, message_id, token))
         if account is None:
             return
         transport = self._connected(account, message_id, token)
@@ -91,19 +82,11 @@ class Delivery:
             if account.slots > account.most_connections:
                 transport.close()
 
-    def _route(self, message_id: int, token: UUID) -> Row[Any] | None:
+    def _route(self, connection: Connection, message_id: int, token: UUID) -> Row[Any] | None:
         silent_after = timedelta(seconds=self._settings.silent_after_seconds)
-        try:
-            with db.transaction(self._engine) as connection:
-                account = claims.route(connection, message_id, token, silent_after)
-                if account is not None and account.breaker_open:
-                    leases.give_back(connection, message_id, token, "its SMTP account refuses us")
-                    return None
-        except DBAPIError as error:
-            if not is_away(error):
-                raise
-            # It is released still, and `recover` brings it back.
-            log.warning("the database is away", error=type(error).__name__)
+        account = claims.route(connection, message_id, token, silent_after)
+        if account is not None and account.breaker_open:
+            leases.give_back(connection, message_id, token, "its SMTP account refuses us")
             return None
         return account
 
@@ -112,9 +95,8 @@ class Delivery:
             transport = self._accounts.transport(account)
             transport.ready()
         except (TransportUnavailable, VaultError) as error:
-            why = str(error)
-            self._persist(lambda c: leases.give_back(c, message_id, token, why))
-            self._trip(account.id, why)
+            self.give_back(message_id, token, str(error))
+            self.trip(account.id, str(error))
             return None
         return transport
 
@@ -122,29 +104,27 @@ class Delivery:
         self, transport: SmtpTransport, account: Row[Any], message_id: int, token: UUID
     ) -> None:
         dot_by = time.monotonic() + self._settings.dot_by_seconds
-        claim = self._claim(message_id, token)
+        claim = self.claimed(message_id, token, lambda c: self.claim(c, message_id, token))
         if claim is None:
             return
         reach(CrashPoint.CLAIMED)
         if claim.account_id != account.id:
-            self._undo(claim, None, "its automatic task got another SMTP account meanwhile")
+            self.undo(claim, None, "its automatic task got another SMTP account meanwhile")
             return
         try:
             addressed = address(claim, self._body_of(claim))
         except ValueError as error:  # ContentError, and what an envelope or a letter refuses
-            self._fail(claim, str(error))
+            self.fail(claim, str(error))
             return
-        asking = self._permits.asking(claim)
-        obstacle = self._permits.ask(asking)
-        if obstacle is not None:
-            self._undo(claim, asking, obstacle)
+        asking = self.permit(claim)
+        if asking is None:
             return
         reach(CrashPoint.PERMITTED)
         try:
             reply = transport.send(addressed.envelope, dot_by)
         except TransportUnavailable as error:
-            self._undo(claim, asking, str(error))
-            self._trip(account.id, str(error))
+            self.undo(claim, asking, str(error))
+            self.trip(account.id, str(error))
             return
         answered_at = time.monotonic()
         reach(CrashPoint.ANSWERED)
@@ -160,29 +140,10 @@ class Delivery:
     def _not_spent(self, claim: Claim, asking: Asking, reply: Reply) -> None:
         """The server can never take the mail, or the time for its dot was over before MAIL."""
         if reply.outcome is Outcome.REJECTED:
-            self._fail(claim, reply.text)
+            self.fail(claim, reply.text)
             self._permits.refund(asking)
         else:
-            self._undo(claim, asking, reply.text)
-
-    def _claim(self, message_id: int, token: UUID) -> Claim | None:
-        try:
-            with db.transaction(self._engine) as connection:
-                return claims.claim(
-                    connection,
-                    message_id,
-                    token,
-                    server=self._server,
-                    worker=self._worker,
-                    deadline=timedelta(seconds=self._settings.sending_deadline_seconds),
-                )
-        except DBAPIError as error:
-            if not is_away(error):
-                raise
-            # The COMMIT may have gone through: whichever way, nothing was handed over.
-            why = "the database was away at the claim"
-            self._persist(lambda c: settling.undo_in_doubt(c, message_id, token, self._worker, why))
-            return None
+            self.undo(claim, asking, reply.text)
 
     def _body_of(self, claim: Claim) -> StoredBody:
         body_id = claim.row.body_id
@@ -192,30 +153,11 @@ class Delivery:
             )
         if self._body is None or self._body[0] != body_id:
             self._body = None  # so that two large ones are never held at once
-            self._body = body_id, self._persist(lambda c: bodies.read_body(c, body_id))
+            self._body = body_id, self.persist(lambda c: bodies.read_body(c, body_id))
         return self._body[1]
 
-    def _undo(self, claim: Claim, asking: Asking | None, why: str) -> None:
-        """Nothing was handed over and MAIL was not sent: as if it had not been claimed."""
-        self._persist(lambda c: settling.undo(c, claim.message_id, claim.attempt, why))
-        if asking is not None:
-            self._permits.refund(asking)
-        log.info("given back", message=claim.message_id, why=why)
-
-    def _fail(self, claim: Claim, why: str) -> None:
-        """The message can never be sent like this, and nobody was asked to take it."""
-        self._persist(lambda c: settling.fail(c, claim.message_id, claim.attempt, why))
-        log.warning("cannot be sent", message=claim.message_id, why=why)
-
     def _settle(self, claim: Claim, addressed: Addressed, reply: Reply, answered_at: float) -> None:
-        answer = answer_of(addressed, reply)
-        jitter = random.random()  # noqa: S311  spreads retries, guards nothing
-
-        def write(connection: Connection) -> str | None:
-            ago = timedelta(seconds=time.monotonic() - answered_at)
-            return settling.settle(connection, claim.attempt, answer, jitter, ago)
-
-        state = self._persist(write)
+        state = self.settle(claim, answer_of(addressed, reply), answered_at)
         log.info(
             "handed over",
             message=claim.message_id,
@@ -228,22 +170,8 @@ class Delivery:
     def _heed(self, account: Row[Any], reply: Reply) -> None:
         """Slow the account down, or let it go again, as its answer says."""
         if reply.slow_down:
-            self._trip(account.id, reply.text)
+            self.trip(account.id, reply.text)
         elif reply.outcome is Outcome.UNKNOWN:
-            if self._persist(lambda c: breakers.swallows_answers(c, account.id)):
-                self._trip(account.id, "several hand-overs in a row had no answer")
+            self.heed_silence(account.id)
         elif account.breaker_failures and reply.code is not None:  # it talks with us again
-            self._persist(lambda c: breakers.reset(c, account.id))
-
-    def _trip(self, account_id: int, why: str) -> None:
-        jitter = random.random()  # noqa: S311
-        wait = self._persist(lambda c: breakers.trip(c, account_id, why, jitter))
-        if wait is not None:
-            log.warning("account left alone", account=account_id, why=why, wait=str(wait))
-
-    def _persist(self, write: Callable[[Connection], T]) -> T:
-        """Commit a change that must not be lost, however long the database is away.
-
-        Once the deadline of the claim is long past, `recover` has taken the message for unknown.
-        """
-        return persist(self._engine, write, self._settings.sending_deadline_seconds)
+            self.persist(lambda c: breakers.reset(c, account.id))
