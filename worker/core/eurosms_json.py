@@ -60,15 +60,8 @@ def words(value: object) -> str:
     if isinstance(value, str):
         return readable(value.encode("utf-8", "replace").decode())  # no lone surrogates
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return readable(_plain(value))
+        return readable(str(value))
     return ""
-
-
-def _plain(value: int | Decimal) -> str:
-    try:
-        return str(value)
-    except ValueError:  # an int of thousands of digits
-        return ""
 
 
 def word(value: object) -> str:
