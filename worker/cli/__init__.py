@@ -66,6 +66,12 @@ def _register() -> None:
         Later("suppression", "suppression:app", "Addresses that must not be written to."),
         Later("keys", "keys:app", "Keys of the stored credentials."),
         Later("smtp-sink", "sink:smtp_sink", "An SMTP server to try things out with.", raw=True),
+        Later(
+            "eurosms-emulator",
+            "emulator:eurosms_emulator",
+            "An SMS gateway to try things out with.",
+            raw=True,
+        ),
     )
 
 
