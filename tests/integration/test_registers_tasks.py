@@ -14,9 +14,9 @@ from worker.outbox import journal
 from worker.registers import RegisterError, accounts, companies, servers, task_views, users
 from worker.registers.naming import find_company
 from worker.registers.plans import plan_columns
+from worker.registers.task_parts import establishments_of
 from worker.registers.tasks import (
     create_task,
-    establishments_of,
     find_task,
     pause_task,
     resume_task,

@@ -32,13 +32,16 @@ def add(
     time_zone: Annotated[
         str, typer.Option(help="In which its people read times and plan.")
     ] = register.DEFAULT_ZONE,
+    country: Annotated[
+        str, typer.Option(help="Of phone numbers without a calling code: two letters.")
+    ] = register.DEFAULT_COUNTRY,
 ) -> None:
     """Make a company.
 
     Example: kadencia company add "Kvetinárstvo Ruža" --domain ruza.example
     """
     with context.transaction() as connection:
-        register.add_company(connection, name, domain, time_zone)
+        register.add_company(connection, name, domain, time_zone, country)
     say(f"company {name} is made")
 
 
@@ -48,12 +51,15 @@ def change(
     new_name: Annotated[str | None, typer.Option("--name", help="As it shall be called.")] = None,
     domain: Annotated[str | None, typer.Option(help="Right-hand side of its Message-IDs.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Of its people and plans.")] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Of phone numbers without a calling code: two letters.")
+    ] = None,
 ) -> None:
     """Change a company.
 
     Example: kadencia company set "Kvetinárstvo Ruža" --time-zone Europe/Prague
     """
-    given = {"name": new_name, "domain": domain, "time_zone": time_zone}
+    given = {"name": new_name, "domain": domain, "time_zone": time_zone, "country": country}
     values = {column: value for column, value in given.items() if value is not None}
     with context.transaction() as connection:
         company = find_company(connection, name)
@@ -69,7 +75,7 @@ def listing(as_json: JsonOption = False) -> None:
     """
     with context.transaction() as connection:
         rows = register.companies(connection)
-    show_rows(rows, ["name", "domain", "time_zone"], as_json)
+    show_rows(rows, ["name", "domain", "time_zone", "country"], as_json)
 
 
 @app.command("show")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.automation import Account
+from models.states import Channel
 from worker.accounts import smtp_settings
 from worker.cli import context
 from worker.cli.company import CompanyOption, zone_of
@@ -18,7 +18,7 @@ from worker.core.outcomes import Outcome
 from worker.errors import AuthenticationFailed, TransportUnavailable
 from worker.registers import accounts as register
 from worker.registers import probe
-from worker.registers.naming import find, find_company
+from worker.registers.naming import find_account, find_company
 from worker.registers.rates import per_hour
 
 app = typer.Typer(no_args_is_help=True, help="SMTP accounts, and whether they work.")
@@ -103,7 +103,7 @@ def change(
     values |= {"name": new_name} if new_name is not None else {}
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, Account, name, owner.id, lock=True)
+        account = find_account(connection, name, owner.id, Channel.EMAIL, lock=True)
         changed = register.set_account(connection, account, context.vault(), values)
     warn_of(values)
     say(f"changed: {', '.join(changed).replace('_', ' ') or 'nothing'}")
@@ -129,7 +129,7 @@ def show(name: NameArgument, company: CompanyOption = None, as_json: JsonOption 
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, Account, name, owner.id)
+        account = find_account(connection, name, owner.id, Channel.EMAIL)
         shown = register.shown_account(connection, account)
     show_one(shown, as_json, zone_of(owner))
 
@@ -151,7 +151,7 @@ def try_out(
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find(connection, Account, name, owner.id)
+        account = find_account(connection, name, owner.id, Channel.EMAIL)
         route = None
         if to is not None:
             route = (

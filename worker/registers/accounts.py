@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from models.automation import Account, AutomaticTask
+from models.sms import EurosmsAccount
+from models.states import Channel
 from worker.core.content import refuse_unsafe, shown
 from worker.registers import RegisterError, audit, waking
-from worker.registers.naming import check_name, find, refuse_taken
+from worker.registers.naming import check_name, find_account, refuse_taken
 from worker.vault import Vault
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -27,7 +30,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
 }
 """Least and most of each number."""
 
-LISTED = [c for c in Account.__table__.c if c.name not in ("id", "company_id", "password")]
+UNLISTED = ("id", "company_id", "channel", "password")
+LISTED = [c for c in Account.__table__.c if c.name not in UNLISTED]
 
 
 def add_account(
@@ -77,7 +81,7 @@ def set_account(
         new["password"] = _sealed(vault, new["password"])
     changed = audit.change(connection, Account, "smtp", account.id, new) if new else {}
     if changed:
-        _close_breaker(connection, account.id)
+        close_breaker(connection, account.id)
         waking.wake(connection, account_id=account.id)
     return changed
 
@@ -88,7 +92,8 @@ def disable_account(connection: Connection, company: Row[Any], name: str) -> boo
     Raises:
         RegisterError: there is none of that name.
     """
-    return _set_enabled(connection, company, name, False)
+    account = find_account(connection, name, company.id, Channel.EMAIL, lock=True)
+    return set_enabled(connection, account, "smtp", False)
 
 
 def enable_account(connection: Connection, company: Row[Any], name: str) -> bool:
@@ -97,26 +102,30 @@ def enable_account(connection: Connection, company: Row[Any], name: str) -> bool
     Raises:
         RegisterError: there is none of that name.
     """
-    return _set_enabled(connection, company, name, True)
+    account = find_account(connection, name, company.id, Channel.EMAIL, lock=True)
+    return set_enabled(connection, account, "smtp", True)
 
 
 def accounts(connection: Connection, company_id: int) -> list[dict[str, Any]]:
     """A company's SMTP accounts by name, without their passwords."""
     found = connection.execute(
-        select(*LISTED).where(Account.company_id == company_id).order_by(Account.name)
+        select(*LISTED)
+        .where(Account.company_id == company_id, Account.channel == Channel.EMAIL)
+        .order_by(Account.name)
     )
     return [dict(row._mapping) for row in found]
 
 
 def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
     """All of an account but its password, and the automatic tasks that use it."""
-    tasks = connection.execute(
-        select(AutomaticTask.name)
-        .where(AutomaticTask.account_id == account.id)
-        .order_by(AutomaticTask.name)
-    )
     known = {column.name: getattr(account, column.name) for column in LISTED}
-    return known | {"tasks": list(tasks.scalars())}
+    return known | {"tasks": tasks_of(connection, account.id)}
+
+
+def tasks_of(connection: Connection, account_id: int) -> list[str]:
+    """The automatic tasks that use an account, by name."""
+    query = select(AutomaticTask.name).where(AutomaticTask.account_id == account_id)
+    return list(connection.execute(query.order_by(AutomaticTask.name)).scalars())
 
 
 def reseal_all(connection: Connection, vault: Vault) -> int:
@@ -126,34 +135,43 @@ def reseal_all(connection: Connection, vault: Vault) -> int:
         VaultError: one was sealed with a key that is not at hand; none is changed then, if the
             caller's transaction ends.
     """
-    found = connection.execute(
-        select(Account.id, Account.password)
-        .where(Account.password.is_not(None))
-        .order_by(Account.id)
-        .with_for_update()
-    ).all()
-    for row in found:
-        connection.execute(
-            update(Account)
-            .where(Account.id == row.id)
-            .values(password=vault.reseal(bytes(row.password)))
-        )
-    audit.record(connection, "rotate keys", "installation:1", after={"credentials": len(found)})
+    count = _reseal(connection, vault, Account.id, Account.password)
+    count += _reseal(connection, vault, EurosmsAccount.account_id, EurosmsAccount.key)
+    audit.record(connection, "rotate keys", "installation:1", after={"credentials": count})
+    return count
+
+
+def _reseal(
+    connection: Connection, vault: Vault, key: InstrumentedAttribute[int], sealed: Any
+) -> int:
+    """One column of credentials, row by row in the order of their keys."""
+    query = select(key, sealed).where(sealed.is_not(None)).order_by(key).with_for_update()
+    found = connection.execute(query).all()
+    for row_id, secret in found:
+        new = {sealed.key: vault.reseal(bytes(secret))}
+        connection.execute(update(sealed.class_).where(key == row_id).values(new))
     return len(found)
 
 
-def _set_enabled(connection: Connection, company: Row[Any], name: str, enabled: bool) -> bool:
-    account = find(connection, Account, name, company.id, lock=True)
+def set_enabled(connection: Connection, account: Row[Any], kind: str, enabled: bool) -> bool:
+    """Enable or disable a locked account of either channel; whether it was the other.
+
+    Args:
+        connection: the caller's transaction.
+        account: its row.
+        kind: of the subject in the audit log.
+        enabled: an enabled one is used at once, with its breaker closed.
+    """
     action = "enable" if enabled else "disable"
     values = {"enabled": enabled}
-    changed = audit.change(connection, Account, "smtp", account.id, values, action=action)
+    changed = audit.change(connection, Account, kind, account.id, values, action=action)
     if enabled:
-        _close_breaker(connection, account.id)
+        close_breaker(connection, account.id)
         waking.wake(connection, account_id=account.id)
     return bool(changed)
 
 
-def _close_breaker(connection: Connection, account_id: int) -> None:
+def close_breaker(connection: Connection, account_id: int) -> None:
     """What was wrong may have been mended: try at once."""
     connection.execute(
         update(Account)
@@ -176,15 +194,24 @@ def _checked(values: Mapping[str, Any], account: Row[Any] | None) -> dict[str, A
         raise RegisterError(
             f"security is {shown(str(new['security']))}", f"it must be one of {', '.join(PORTS)}"
         )
-    for name, (least, most, unit) in RANGES.items():
-        value = new.get(name)
+    check_ranges(new, RANGES)
+    _check_place(new, account)
+    return new
+
+
+def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float, str]]) -> None:
+    """Refuse a number outside its range; what is absent or None passes.
+
+    Raises:
+        RegisterError: naming the number, its least and its most.
+    """
+    for name, (least, most, unit) in ranges.items():
+        value = values.get(name)
         if value is not None and not least <= value <= most:
             raise RegisterError(
                 f"{name.replace('_', ' ')} is {value:g}",
                 f"it must be {least:g} to {most:,g} {unit}".rstrip(),
             )
-    _check_place(new, account)
-    return new
 
 
 def _check_text(name: str, value: str | None) -> None:
@@ -200,7 +227,15 @@ def _check_text(name: str, value: str | None) -> None:
 def _check_place(new: Mapping[str, Any], account: Row[Any] | None) -> None:
     if account is None and not new.get("host"):
         raise RegisterError("the account has no host", "name its SMTP server")
-    ca_file = new.get("ca_file")
+    check_ca_file(new.get("ca_file"))
+
+
+def check_ca_file(ca_file: str | None) -> None:
+    """Refuse a file of authorities whose place depends on who reads it.
+
+    Raises:
+        RegisterError: it is no full path.
+    """
     if ca_file is not None and not ca_file.startswith("/"):
         raise RegisterError(
             f"the CA file {shown(ca_file)} is no full path",

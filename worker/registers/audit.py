@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, null, select, update
+from sqlalchemy import Connection, func, insert, inspect, null, select, update
 
 from models.base import Base
 from models.organisation import AuditEntry
@@ -59,15 +60,16 @@ def change(
     values: Mapping[str, Any],
     action: str = "change",
 ) -> dict[str, Any]:
-    """Update a row and log what differs; returns that, {} if nothing does."""
+    """Update the row of that primary key and log what differs; returns that, {} if nothing does."""
     columns = table.__table__.c
+    (key,) = inspect(table).primary_key
     found = connection.execute(
-        select(*(columns[name] for name in values)).where(columns.id == row_id).with_for_update()
+        select(*(columns[name] for name in values)).where(key == row_id).with_for_update()
     ).one()
     before = dict(found._mapping)
     differing = {name: value for name, value in values.items() if before[name] != value}
     if differing:
-        connection.execute(update(table).where(columns.id == row_id).values(differing))
+        connection.execute(update(table).where(key == row_id).values(differing))
         was = {name: before[name] for name in differing}
         record(connection, action, f"{kind}:{row_id}", was, differing)
     return differing
@@ -82,4 +84,6 @@ def _plain(values: Mapping[str, Any] | None) -> Any:
 def _loggable(value: Any) -> Any:
     if isinstance(value, bytes | memoryview):
         return SECRET
+    if isinstance(value, Decimal):
+        return str(value)
     return value.isoformat() if isinstance(value, date | time) else value

@@ -11,14 +11,20 @@ from sqlalchemy import Connection, Row, select
 from models.organisation import Company, Establishment
 from worker.core.addresses import AddressError, ascii_domain
 from worker.core.content import shown
+from worker.core.phone_numbers import check_country
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import check_name, refuse_taken
 
 DEFAULT_ZONE = "Europe/Bratislava"
+DEFAULT_COUNTRY = "SK"
 
 
 def add_company(
-    connection: Connection, name: str, domain: str, time_zone: str = DEFAULT_ZONE
+    connection: Connection,
+    name: str,
+    domain: str,
+    time_zone: str = DEFAULT_ZONE,
+    country: str = DEFAULT_COUNTRY,
 ) -> int:
     """Make a company.
 
@@ -27,25 +33,28 @@ def add_company(
         name: unique in the installation.
         domain: the right-hand side of its Message-IDs; may have accents, is kept in A-labels.
         time_zone: of the IANA database, as in "Europe/Bratislava".
+        country: two letters; of telephone numbers that are written without a calling code.
 
     Returns:
         Its id.
 
     Raises:
         RegisterError: the name is taken, the domain is none, or there is no such time zone.
+        ContentError: there is no such country.
     """
-    values = checked({"name": name, "domain": domain, "time_zone": time_zone})
+    given = {"name": name, "domain": domain, "time_zone": time_zone, "country": country}
+    values = checked(given)
     refuse_taken(connection, Company, values["name"])
     return audit.add(connection, Company, "company", values)
 
 
 def set_company(connection: Connection, company: Row[Any], **values: Any) -> dict[str, Any]:
-    """Change name, domain or time zone; returns what differs.
+    """Change name, domain, time zone or country; returns what differs.
 
     Plans are in the company's time zone, so a changed one wakes its automatic tasks.
 
     Raises:
-        RegisterError: as `add_company`.
+        RegisterError, ContentError: as `add_company`.
     """
     new = checked(values)
     if new.get("name", company.name) != company.name:
@@ -95,6 +104,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         RegisterError: the name is blank, the domain is none, or there is no such time zone.
+        ContentError: there is no such country.
 
     >>> checked({"domain": "Kôň.example", "time_zone": "Europe/Prague"})
     {'domain': 'xn--k-xga6w.example', 'time_zone': 'Europe/Prague'}
@@ -103,6 +113,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         "name": lambda name: check_name(name, "company"),
         "domain": check_domain,
         "time_zone": check_zone,
+        "country": check_country,
     }
     return {name: rules[name](value) for name, value in values.items()}
 

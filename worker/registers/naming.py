@@ -11,6 +11,7 @@ from models.automation import Account, AutomaticTask
 from models.base import Base
 from models.fleet import Server
 from models.organisation import Company, Establishment, User
+from models.states import Channel
 from worker.core.content import refuse_unsafe, shown
 from worker.registers import RegisterError
 
@@ -22,10 +23,15 @@ WORDS: dict[type[Base], tuple[str, str]] = {
     Establishment: ("establishment", "kadencia establishment add"),
     User: ("user", "kadencia user add"),
     Server: ("OAC server", "kadencia server add"),
-    Account: ("SMTP account", "kadencia smtp add"),
     AutomaticTask: ("automatic task", "kadencia task create"),
 }
-"""What each is called, and the command that makes one."""
+"""What each is called, and the command that makes one; of accounts, see `ACCOUNTS`."""
+
+ACCOUNTS: dict[str, tuple[str, str]] = {
+    Channel.EMAIL: ("SMTP account", "kadencia smtp"),
+    Channel.SMS: ("account at EuroSMS", "kadencia eurosms"),
+}
+"""What the accounts of a channel are called, and the commands that deal with them."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -58,7 +64,7 @@ def find(
 
     Args:
         connection: the caller's transaction.
-        table: one of `WORDS`.
+        table: one of `WORDS`; for an account, see `find_account`.
         name: as it was given when it was made.
         company_id: for what is named within a company.
         lock: until the transaction ends, nobody else changes the row.
@@ -71,6 +77,39 @@ def find(
     if found is None:
         raise unknown(connection, table, name, company_id)
     return found
+
+
+def find_account(
+    connection: Connection, name: str, company_id: int, channel: Channel, *, lock: bool = False
+) -> Row[Any]:
+    """The row of a company's account of one channel.
+
+    Args:
+        connection: the caller's transaction.
+        name: as it was given when it was made.
+        company_id: its company.
+        channel: an account of the other one is refused, and said to be one.
+        lock: until the transaction ends, nobody else changes the row.
+
+    Raises:
+        RegisterError: there is none; it lists those that there are.
+    """
+    what, command = ACCOUNTS[channel]
+    query = _of(Account, company_id)
+    named = query.where(Account.name == name.strip())
+    found = connection.execute(named.with_for_update() if lock else named).one_or_none()
+    if found is not None and found.channel == channel:
+        return found
+    known = query.where(Account.channel == channel).order_by(Account.name)
+    there = listed([row.name for row in connection.execute(known)])
+    mend = f"{f'known: {there}' if there else 'there is none yet'}; `{command} add` makes one"
+    if found is None:
+        raise RegisterError(f"there is no {what} {shown(name)}", mend)
+    other, others = ACCOUNTS[found.channel]
+    raise RegisterError(
+        f"{shown(found.name)} is an {other}, not an {what}",
+        f"`{others}` deals with it; of what is wanted here, {mend}",
+    )
 
 
 def find_company(connection: Connection, name: str | None) -> Row[Any]:
@@ -100,10 +139,10 @@ def refuse_taken(
         RegisterError: it is.
     """
     query = _of(table, company_id).where(table.__table__.c.name == name)
-    if connection.execute(query).one_or_none() is not None:
-        raise RegisterError(
-            f"the {WORDS[table][0]} {shown(name)} exists already", "choose another name"
-        )
+    found = connection.execute(query).one_or_none()
+    if found is not None:
+        what, _ = ACCOUNTS[found.channel] if table is Account else WORDS[table]
+        raise RegisterError(f"the {what} {shown(name)} exists already", "choose another name")
 
 
 def unknown(

@@ -27,7 +27,7 @@ def per_hour(text: str) -> int:
         rate = limits.parse(plain)
     except ValueError:
         raise RegisterError(
-            f"{shown(text)} is no rate", "write a number of e-mails an hour, as 1000 or 1000/hour"
+            f"{shown(text)} is no rate", "write a number an hour, as 1000 or 1000/hour"
         ) from None
     if rate.get_expiry() != HOUR_SECONDS:
         raise RegisterError(

@@ -6,14 +6,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from models.states import Channel
 from worker.core.addresses import parse_address
 from worker.core.content import shown
 from worker.registers import RegisterError
 from worker.registers.naming import check_name
 
-CADENCE_LEAST = 100
+CADENCE_LEAST = {Channel.EMAIL: 100, Channel.SMS: 10}
 CADENCE_MOST = 3_000
-"""The original's bounds, in e-mails an hour; an administrator may raise the upper one."""
+"""The original's bounds for e-mails; an administrator may raise the upper one. Chosen for SMS."""
+
+UNITS = {Channel.EMAIL: "e-mails", Channel.SMS: "segments"}
+"""What a cadence counts."""
+
+SENT_AGAIN = {Channel.EMAIL: "Message-ID", Channel.SMS: "own key"}
+"""What a message keeps when it is sent again."""
 
 DEFAULTS: dict[str, Any] = {
     "cadence_ceiling": CADENCE_MOST,
@@ -44,43 +51,42 @@ def normalised(values: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def check_numbers(task: Mapping[str, Any]) -> None:
+def check_numbers(task: Mapping[str, Any], channel: Channel = Channel.EMAIL) -> None:
     """Refuse numbers that do not go together.
 
     Args:
         task: cadence, reserve, ceiling and retry policy as they would be after the change.
+        channel: what it sends.
 
     Raises:
         RegisterError: naming the first that is wrong.
 
     >>> check_numbers(DEFAULTS | {"cadence": 3000})
     """
-    cadence, ceiling = task["cadence"], task["cadence_ceiling"]
+    cadence, ceiling, least = task["cadence"], task["cadence_ceiling"], CADENCE_LEAST[channel]
+    bounds = f"give {least} to {ceiling:,} {UNITS[channel]} an hour"
     if ceiling < CADENCE_MOST:
         raise RegisterError(
             f"a ceiling of {ceiling:,} is below {CADENCE_MOST:,}",
             "lower the cadence instead; the ceiling is only for more",
         )
-    if cadence < CADENCE_LEAST:
-        raise RegisterError(
-            f"a cadence of {cadence:,} is below {CADENCE_LEAST}",
-            f"give {CADENCE_LEAST} to {ceiling:,} e-mails an hour",
-        )
+    if cadence < least:
+        raise RegisterError(f"a cadence of {cadence:,} is below {least}", bounds)
     if cadence > ceiling:
         raise RegisterError(
             f"a cadence of {cadence:,} is above {ceiling:,}",
-            f"give {CADENCE_LEAST} to {ceiling:,} e-mails an hour; for a relay of its own, an "
-            f"administrator raises the bound with --ceiling N --by ADMINISTRATOR",
+            f"{bounds}; for more, an administrator raises the bound with "
+            f"--ceiling N --by ADMINISTRATOR",
         )
     if not 0 <= task["reserve"] < cadence:
         raise RegisterError(
             f"a reserve of {task['reserve']:,} does not fit a cadence of {cadence:,}",
             f"give 0 to {cadence - 1:,}",
         )
-    _check_retry(task)
+    _check_retry(task, channel)
 
 
-def _check_retry(task: Mapping[str, Any]) -> None:
+def _check_retry(task: Mapping[str, Any], channel: Channel) -> None:
     first, longest, most = task["retry_first"], task["retry_longest"], task["most_attempts"]
     if not (math.isfinite(longest) and 0 < first <= longest):
         raise RegisterError(
@@ -92,7 +98,7 @@ def _check_retry(task: Mapping[str, Any]) -> None:
     if task["unknown_policy"] not in ("hold", "resend"):
         raise RegisterError(
             f"{shown(str(task['unknown_policy']))} is no policy for unknown messages",
-            "give hold (a person decides) or resend (once, with the same Message-ID)",
+            f"give hold (a person decides) or resend (once, with the same {SENT_AGAIN[channel]})",
         )
 
 

@@ -12,7 +12,7 @@ from models.fleet import Server
 from models.organisation import Company, User
 from worker.outbox import figures
 from worker.registers.plans import plan_text
-from worker.registers.tasks import establishments_of
+from worker.registers.task_parts import establishments_of
 
 SETTINGS = (
     "sender_name",
