@@ -1,18 +1,20 @@
-"""Everything a transport raises on purpose.
+"""Everything a transport or the client of the SMS gateway raises on purpose.
 
     DeliveryError
-    └── TransportUnavailable      nothing was handed over: give the message back, try later
-        └── AuthenticationFailed  and it will stay so until a person mends the account
+    ├── TransportUnavailable      nothing was handed over: give the message back, try later
+    │   └── AuthenticationFailed  and it will stay so until a person mends the account
+    ├── GatewayUnavailable        a question after statuses or credit has no answer: ask again
+    └── GatewayRefused            and will have none until a person mends the account
 
-A refusal by the far side is no exception: `Transport.send()` returns it in a `Reply`,
-since for bulk mail it is an everyday answer.
+A refusal by the far side is no exception: `Transport.send()` returns it in a `Reply`, and
+`EuroSms.send_one()` in a `SendAnswer`, since for bulk mail it is an everyday answer.
 """
 
 from __future__ import annotations
 
 
 class DeliveryError(Exception):
-    """Base class of what the transports raise on purpose."""
+    """Base class of what is raised on purpose on the way out."""
 
 
 class TransportUnavailable(DeliveryError):
@@ -43,3 +45,39 @@ class AuthenticationFailed(TransportUnavailable):
 
     Trying again soon does not help, and may lock the account at the provider.
     """
+
+
+class GatewayUnavailable(DeliveryError):
+    """The SMS gateway did not answer a question, or not so that the answer can be read.
+
+    Attributes:
+        gateway: as the account is called.
+        reason: what came or happened instead.
+    """
+
+    def __init__(self, gateway: str, reason: str) -> None:
+        super().__init__(gateway, reason)
+        self.gateway = gateway
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.gateway} has not answered: {self.reason}"
+
+
+class GatewayRefused(DeliveryError):
+    """The SMS gateway refused to answer a question; asking again soon does not help.
+
+    Attributes:
+        gateway: as the account is called.
+        code: its word, or "HTTP 404" and the like.
+        reason: what that means, or what came with it.
+    """
+
+    def __init__(self, gateway: str, code: str, reason: str) -> None:
+        super().__init__(gateway, code, reason)
+        self.gateway = gateway
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.gateway} has refused: {self.code} ({self.reason})"

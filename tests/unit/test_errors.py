@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from worker import errors
+from worker.eurosms.wire import Unanswered
 from worker.transports.wire import Lost
 
 
@@ -16,7 +17,10 @@ from worker.transports.wire import Lost
         errors.DeliveryError("something"),
         errors.TransportUnavailable("main", "421 4.7.0 try later", 30.0),
         errors.AuthenticationFailed("main", "auth: 535 5.7.8 no"),
+        errors.GatewayUnavailable("main", "HTTP 502, no JSON"),
+        errors.GatewayRefused("main", "WRONG_IID", "an unknown integration ID"),
         Lost("the server closed the connection", closed=True),
+        Unanswered("the gateway closed the connection", sent=True, timed_out=False),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -105,6 +105,11 @@ def unanswered(text: str) -> SendAnswer:
     return _answer(Consequence.UNKNOWN, text, Certainty.INFERRED)
 
 
+def many_unanswered(text: str) -> GroupAnswer:
+    """All of many SMS may have been taken, and the gateway's word on it was not had."""
+    return GroupAnswer(unanswered(text), None, None, None, ())
+
+
 def read_send_one(status: int, content_type: str | None, body: bytes) -> SendAnswer:
     """Read the answer to one SMS.
 
