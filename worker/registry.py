@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, text
 from worker import db
 from worker.outbox import leases
 
-PARTS = ("control", "send")
+PARTS = ("control", "send", "eurosms")
+"""What a `kadencia worker` may consist of: who sweeps, who sends e-mails, who sends SMS."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """Chosen: how long a silent process is still listed."""
 
@@ -20,8 +21,9 @@ ADD_SERVER = text("INSERT INTO server (name) VALUES (:name) ON CONFLICT (name) D
 SERVER = text("SELECT id FROM server WHERE name = :name")
 
 BEAT = text("""
-    INSERT INTO process AS p (id, server_id, host, pid, version, slots, clock_offset_ms)
-    VALUES (:id, :server_id, :host, :pid, :version, :slots, :offset)
+    INSERT INTO process AS p
+        (id, server_id, host, pid, version, slots, sms_slots, clock_offset_ms)
+    VALUES (:id, :server_id, :host, :pid, :version, :slots, :sms_slots, :offset)
     ON CONFLICT (id) DO UPDATE
     SET beat_at = clock_timestamp(), clock_offset_ms = excluded.clock_offset_ms
 """)
@@ -37,10 +39,15 @@ OTHERS = text("""
 """)
 
 ANSWERS = text("""
-    SELECT p.control_answered_at, p.send_answered_at,
-        (SELECT count(*) FROM attempt a
-         WHERE a.state = 'open' AND starts_with(a.worker, :begins)) >= p.slots AS busy
-    FROM process p WHERE p.id = :id
+    SELECT p.control_answered_at, p.send_answered_at, p.eurosms_answered_at,
+        p.slots > 0 AND open.emails >= p.slots AS send_busy,
+        p.sms_slots > 0 AND open.sms >= p.sms_slots AS eurosms_busy
+    FROM process p CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE s.channel = 'email') AS emails,
+            count(*) FILTER (WHERE s.channel = 'sms') AS sms
+        FROM attempt a JOIN account s ON s.id = a.account_id
+        WHERE a.state = 'open' AND starts_with(a.worker, :begins)) AS open
+    WHERE p.id = :id
 """)
 
 LISTED = text("SELECT id FROM process")
@@ -48,6 +55,7 @@ LISTED = text("SELECT id FROM process")
 ANSWER = {
     "control": text("UPDATE process SET control_answered_at = clock_timestamp() WHERE id = :id"),
     "send": text("UPDATE process SET send_answered_at = clock_timestamp() WHERE id = :id"),
+    "eurosms": text("UPDATE process SET eurosms_answered_at = clock_timestamp() WHERE id = :id"),
 }
 
 FORGET = text("DELETE FROM process WHERE beat_at < clock_timestamp() - :after")
@@ -55,7 +63,13 @@ FORGET = text("DELETE FROM process WHERE beat_at < clock_timestamp() - :after")
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """One `kadencia worker`, as it tells of itself."""
+    """One `kadencia worker`, as it tells of itself.
+
+    Attributes:
+        id, server, host, pid, version: its own.
+        slots: processes that send e-mails; 0 for none.
+        sms_slots: processes that send SMS.
+    """
 
     id: UUID
     server: str
@@ -63,6 +77,13 @@ class WorkerProcess:
     pid: int
     version: str
     slots: int
+    sms_slots: int = 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which of `PARTS` it has."""
+        slots = {"control": 1, "send": self.slots, "eurosms": self.sms_slots}
+        return tuple(part for part in PARTS if slots[part])
 
     @property
     def evidence(self) -> str:
@@ -95,6 +116,7 @@ def beat(engine: Engine, worker: WorkerProcess) -> None:
                 "pid": worker.pid,
                 "version": worker.version,
                 "slots": worker.slots,
+                "sms_slots": worker.sms_slots,
                 "offset": offset_ms,
             },
         )
@@ -136,15 +158,23 @@ def forget(engine: Engine) -> int:
         return connection.execute(FORGET, {"after": FORGOTTEN_AFTER}).rowcount
 
 
-def answers(engine: Engine, worker: WorkerProcess) -> tuple[dict[str, datetime], bool]:
-    """When each part last answered a canary, and whether every slot is in a hand-over."""
+def answers(engine: Engine, worker: WorkerProcess) -> tuple[dict[str, datetime], set[str]]:
+    """When each part last answered a canary, and those of which every slot is in a hand-over."""
     with db.transaction(engine) as connection:
         values = {"id": worker.id, "begins": worker.evidence}
         row = connection.execute(ANSWERS, values).one_or_none()
     if row is None:  # not registered yet
-        return {}, False
-    found = {"control": row.control_answered_at, "send": row.send_answered_at}
-    return {part: at for part, at in found.items() if at is not None}, row.busy
+        return {}, set()
+    found = {
+        "control": row.control_answered_at,
+        "send": row.send_answered_at,
+        "eurosms": row.eurosms_answered_at,
+    }
+    busy = {"send": row.send_busy, "eurosms": row.eurosms_busy}
+    return (
+        {part: at for part, at in found.items() if at is not None},
+        {part for part, is_busy in busy.items() if is_busy},
+    )
 
 
 def answer_canary(engine: Engine, process: UUID, part: str) -> None:

@@ -34,7 +34,10 @@ class Worker:
         self.process = self._fleet.start(*words, **{**urls, **environment})
 
     def words(self) -> tuple[str, ...]:
-        return ("worker", "--server", self.server, "--processes", str(SLOTS))
+        return (
+            *("worker", "--server", self.server, "--queues", "email"),
+            *("--processes", str(SLOTS)),
+        )
 
     def kill(self) -> None:
         """SIGKILL to it and to every process below it, as when a machine dies."""

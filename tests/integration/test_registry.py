@@ -167,7 +167,7 @@ def test_a_worker_with_a_hand_over_in_each_slot_is_busy(engine):
             make_attempt(connection, task, worker=f"{worker.evidence}{number}")
             make_attempt(connection, task, worker=f"main/another/3ab0b66d/{number}")
 
-    assert registry.answers(engine, worker) == ({}, True)
+    assert registry.answers(engine, worker) == ({}, {"send"})
 
 
 def test_an_answered_canary_is_noted_for_its_part(engine):
@@ -177,7 +177,7 @@ def test_an_answered_canary_is_noted_for_its_part(engine):
     registry.answer_canary(engine, worker.id, "send")
 
     [row] = processes(engine)
-    assert registry.answers(engine, worker) == ({"send": row.send_answered_at}, False)
+    assert registry.answers(engine, worker) == ({"send": row.send_answered_at}, set())
     assert row.send_answered_at is not None
     assert row.control_answered_at is None
     with pytest.raises(KeyError):

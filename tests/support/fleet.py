@@ -34,7 +34,9 @@ QUICK = {
 
 ANSWERING = text("""
     SELECT count(*) FROM process
-    WHERE control_answered_at IS NOT NULL AND send_answered_at IS NOT NULL
+    WHERE control_answered_at IS NOT NULL
+      AND (slots = 0 OR send_answered_at IS NOT NULL)
+      AND (sms_slots = 0 OR eurosms_answered_at IS NOT NULL)
 """)
 
 
@@ -94,12 +96,18 @@ class Fleet:
         return self.start("beat", **environment)
 
     def worker(
-        self, server: str = "main", processes: int = 2, **environment: str
+        self,
+        server: str = "main",
+        processes: int = 2,
+        queues: str = "email",
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start a worker and wait until it answers canaries; needs a beat."""
         before = self._answering()
         process = self.start(
-            "worker", "--server", server, "--processes", str(processes), **environment
+            *("worker", "--server", server, "--queues", queues),
+            *("--processes", str(processes), "--sms-processes", str(processes)),
+            **environment,
         )
         wait_until(lambda: self._answering() > before, 30)
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,17 +16,30 @@ from worker.cli import context
 from worker.cli.output import CommandError
 
 
+class Queue(StrEnum):
+    """Of what a worker takes tasks."""
+
+    EMAIL = "email"
+    EUROSMS = "eurosms"
+
+
 def worker(
     server: Annotated[str, typer.Option(help="The OAC server whose messages it sends.")],
+    queues: Annotated[
+        str, typer.Option(help="What it sends: email, eurosms, or both with a comma between.")
+    ] = "email,eurosms",
     processes: Annotated[
-        int, typer.Option(min=1, max=200, help="How many messages it sends at once.")
+        int, typer.Option(min=1, max=200, help="How many e-mails it sends at once.")
     ] = 4,
+    sms_processes: Annotated[
+        int, typer.Option(min=1, max=200, help="How many SMS, and polls for reports, at once.")
+    ] = 2,
 ) -> None:
     """Sweep and send for an OAC server, until Ctrl-C or SIGTERM.
 
     Any number of them may run for the same server, on any hosts.
 
-    Example: kadencia worker --server bratislava --processes 8
+    Example: kadencia worker --server bratislava --queues email --processes 8
     """
     from worker.app import app
     from worker.fleet import worker as fleet
@@ -35,13 +49,15 @@ def worker(
             f"{server!r} cannot name an OAC server; use small letters, digits and hyphens, "
             f"a letter first, at most 31 of them"
         )
+    taken = _queues(queues)
     settings = context.settings()
     logs.configure(settings)
     code = fleet.run(
         settings,
         context.engine(),
         server=server,
-        processes=processes,
+        processes=processes if Queue.EMAIL in taken else 0,
+        sms_processes=sms_processes if Queue.EUROSMS in taken else 0,
         environment={
             **os.environ,
             "DATABASE_URL": settings.require_database_url(),
@@ -52,6 +68,14 @@ def worker(
         publish=app.send_task,
     )
     raise typer.Exit(code)
+
+
+def _queues(given: str) -> set[str]:
+    names = {name.strip() for name in given.split(",")}
+    wrong = sorted(names - set(Queue))
+    if wrong:
+        raise CommandError(f"{wrong[0]!r} is no queue; give {' or '.join(Queue)}, or both")
+    return names
 
 
 def beat() -> None:

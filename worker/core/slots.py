@@ -22,6 +22,7 @@ class Bound(StrEnum):
     CONNECTION = "all connections of the SMTP account are in use"
     BREAKER = "the SMTP account refuses us and is left alone for a while"
     PLAN = "outside the plan"
+    BUDGET = "the budget in EUR is used up"
     SIZE = "what remains has more recipients than a limit can ever hold"
 
 

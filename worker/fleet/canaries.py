@@ -1,4 +1,4 @@
-"""A `kadencia worker` asks its own two processes whether they still listen.
+"""A `kadencia worker` asks its own processes whether they still listen.
 
 Celery workers have been seen alive, answering pings, and taking nothing from their queues after
 a restart of the broker (docs/decisions/0004-celery-settings.md). Only a task shows it.
@@ -19,7 +19,7 @@ from settings.names import Task, own_queue
 from worker import registry
 from worker.core.listening import Ear, asked, heard, is_deaf, not_asked
 from worker.fleet.supervisor import Renew
-from worker.registry import PARTS, WorkerProcess
+from worker.registry import WorkerProcess
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class Canaries(threading.Thread):
         self._renew = renew
         self._alive = alive
         self._ends = ends
-        self._ears = dict.fromkeys(PARTS, Ear())
+        self._ears = dict.fromkeys(worker.parts, Ear())
 
     def run(self) -> None:
         """Ask, listen, judge."""
@@ -69,8 +69,8 @@ class Canaries(threading.Thread):
                 self._alive()
                 continue
             listen = [
-                self._look_after(part, answers.get(part), busy=busy and part == "send")
-                for part in PARTS
+                self._look_after(part, answers.get(part), busy=part in busy)
+                for part in self._worker.parts
             ]
             if all(listen):
                 self._alive()

@@ -17,7 +17,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from settings import Settings
-from settings.names import CONTROL_QUEUE, first_queue, own_queue, send_queue, sweep_queue
+from settings.names import (
+    CONTROL_QUEUE,
+    eurosms_first_queue,
+    eurosms_queue,
+    eurosms_reports_queue,
+    first_queue,
+    own_queue,
+    send_queue,
+    sweep_queue,
+)
 from worker import db, registry
 from worker.embedded.processes import ProcessSpec
 from worker.fleet import supervisor
@@ -41,7 +50,9 @@ GRACE_SECONDS = 30.0
 def specs(
     settings: Settings, worker: WorkerProcess, environment: Mapping[str, str]
 ) -> list[ProcessSpec]:
-    """The two Celery workers of one `kadencia worker`, in the order in which they start.
+    """The Celery workers of one `kadencia worker`, in the order in which they start.
+
+    SMS have processes of their own, so that neither they nor e-mails wait behind the others.
 
     Args:
         settings: deadlines.
@@ -50,31 +61,39 @@ def specs(
     """
     name, server = str(worker.id), worker.server
     # In this order. Canaries come first: behind a backlog they would starve, and the busiest worker
-    # pass for deaf.
+    # pass for deaf. So would the polls for delivery reports.
     queues = {
-        "send": [own_queue(name, "send"), first_queue(server), send_queue(server)],
-        "control": [own_queue(name, "control"), sweep_queue(server), CONTROL_QUEUE],
+        "send": [first_queue(server), send_queue(server)],
+        "eurosms": [
+            eurosms_first_queue(server),
+            eurosms_reports_queue(server),
+            eurosms_queue(server),
+        ],
+        "control": [sweep_queue(server), CONTROL_QUEUE],
     }
     # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
     pools = {
         "send": ("-P", "prefork", "-c", str(worker.slots), "--disable-prefetch"),
+        "eurosms": ("-P", "prefork", "-c", str(worker.sms_slots), "--disable-prefetch"),
         "control": ("-P", "solo"),
     }
     # Stopped in reverse: first no more is released, then what is being sent is finished.
-    patience = {"send": settings.handover_max_seconds + GRACE_SECONDS, "control": GRACE_SECONDS}
+    longest = settings.handover_max_seconds + GRACE_SECONDS
+    patience = {"send": longest, "eurosms": longest, "control": GRACE_SECONDS}
     return [
         ProcessSpec(
             name=part,
             argv=(
                 *CELERY,
-                *("-n", f"{part}.{server}.{name[:8]}@%h", "-Q", ",".join(queues[part])),
+                *("-n", f"{part}.{server}.{name[:8]}@%h"),
+                *("-Q", ",".join([own_queue(name, part), *queues[part]])),
                 *pools[part],
                 *QUIET,
             ),
             env=environment,
             stop_seconds=patience[part],
         )
-        for part in ("send", "control")
+        for part in reversed(worker.parts)
     ]
 
 
@@ -84,6 +103,7 @@ def run(
     *,
     server: str,
     processes: int,
+    sms_processes: int,
     environment: Mapping[str, str],
     out: TextIO,
     publish: Callable[..., Any],
@@ -91,7 +111,7 @@ def run(
     """Sweep and send for an OAC server until SIGTERM or SIGINT, then drain.
 
     What is being sent is finished and settled; what was released and not begun goes back, if
-    no other process of the server is there to send it. One of its two processes that takes no
+    no other process of the server is there to send it. One of its parts that takes no
     tasks any more is noticed within a minute, ended gently and started again.
 
     Returns:
@@ -104,6 +124,7 @@ def run(
         pid=os.getpid(),
         version=version("kadencia"),
         slots=processes,
+        sms_slots=sms_processes,
     )
     # Only this process speaks with systemd; its children would confuse it.
     inherited = {name: value for name, value in environment.items() if name != "NOTIFY_SOCKET"}

@@ -1,4 +1,4 @@
-"""The circuit breaker of each SMTP account, in its row, so that the whole fleet heeds it."""
+"""The circuit breaker of each account, in its row, so that the whole fleet heeds it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ RESET = text("""
       AND (breaker_until IS NULL OR breaker_until <= clock_timestamp())
 """)
 
+PAUSE_TASKS = text("""
+    WITH paused AS (
+        UPDATE automatic_task SET active = false, paused_why = :why
+        WHERE account_id = :id AND active RETURNING id),
+    logged AS (
+        INSERT INTO audit_log (who, action, subject, before, after)
+        SELECT 'kadencia', 'pause', 'task:' || id, jsonb_build_object('active', true),
+            jsonb_build_object('active', false, 'why', CAST(:why AS text)) FROM paused)
+    SELECT id FROM paused ORDER BY id
+""")
+
 LAST_ANSWERS = text("""
     SELECT state FROM attempt
     WHERE account_id = :id AND state NOT IN ('open', 'void')
@@ -43,7 +54,7 @@ def trip(connection: Connection, account_id: int, why: str, jitter: float) -> ti
 
     Args:
         connection: in a transaction of its own.
-        account_id: SMTP account.
+        account_id: SMTP account, or one at EuroSMS.
         why: the far side's words.
         jitter: chance, 0 up to 1.
 
@@ -62,6 +73,15 @@ def trip(connection: Connection, account_id: int, why: str, jitter: float) -> ti
 def reset(connection: Connection, account_id: int) -> bool:
     """An account took a mail again; returns whether that ended a series of failures."""
     return connection.execute(RESET, {"id": account_id}).rowcount == 1
+
+
+def pause_tasks(connection: Connection, account_id: int, why: str) -> list[int]:
+    """Pause the automatic tasks of an account that refuses everything, until a person resumes them.
+
+    Returns:
+        Those that were active.
+    """
+    return list(connection.execute(PAUSE_TASKS, {"id": account_id, "why": why}).scalars())
 
 
 def swallows_answers(connection: Connection, account_id: int) -> bool:

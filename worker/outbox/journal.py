@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row, text
 from models.states import Waits
 
 SWEPT = text("""
-    SELECT t.id, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
+    SELECT t.id, t.channel, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
         t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS account_id,
         a.enabled, a.hourly_limit, a.domain_hourly_limit, a.most_connections,
         a.breaker_failures, a.breaker_until, i.generation, i.stopped_at,
+        (SELECT k.exhausted_until FROM sms_task k WHERE k.task_id = t.id) AS exhausted_until,
         clock_timestamp() AS now
     FROM automatic_task t
     JOIN server s ON s.id = t.server_id

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
-from models.states import Priority
+from models.states import Channel, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Lease:
     message_id: int
     token: uuid.UUID
     transactional: bool
+    channel: Channel
 
 
 # Two sweeps of different tasks may share a lane: whoever locks a row first has it.
@@ -29,7 +30,7 @@ LEASE = text("""
     UPDATE message m SET state = 'released', lease = gen_random_uuid(), task_id = :task,
         deadline = clock_timestamp() + :deadline, why = NULL
     FROM chosen WHERE m.id = chosen.id
-    RETURNING m.id, m.lease, m.priority
+    RETURNING m.id, m.lease, m.priority, m.channel
 """)
 
 RETURN = """
@@ -58,7 +59,7 @@ def lease(
     ).all()
     order = {message_id: place for place, message_id in enumerate(ids)}
     return [
-        Lease(row.id, row.lease, row.priority == Priority.TRANSACTIONAL)
+        Lease(row.id, row.lease, row.priority == Priority.TRANSACTIONAL, Channel(row.channel))
         for row in sorted(rows, key=lambda row: order[row.id])
     ]
 

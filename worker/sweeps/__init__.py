@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from models.states import Waits
+from models.states import Channel, Waits
 from settings import Settings
-from settings.names import Task, first_queue, send_queue
+from settings.names import Task, eurosms_first_queue, eurosms_queue, first_queue, send_queue
 from worker import db
 from worker.core import agenda, breaker
 from worker.core.agenda import Limits, Used
@@ -46,6 +46,16 @@ WAITS = {
     Bound.CONNECTION: Waits.CONNECTION,
 }
 """What the others wait for is a slot."""
+
+
+SENDS = {Channel.EMAIL: Task.SEND, Channel.SMS: Task.SEND_SMS}
+QUEUES = {
+    (Channel.EMAIL, True): first_queue,
+    (Channel.EMAIL, False): send_queue,
+    (Channel.SMS, True): eurosms_first_queue,
+    (Channel.SMS, False): eurosms_queue,
+}
+"""By channel, and whether it is transactional."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +135,11 @@ class Sweeper:
             return self._release(task_id, sweep_no, first=False)
 
     def _publish_one(self, lease: Lease) -> None:
-        queue = first_queue if lease.transactional else send_queue
+        queue = QUEUES[lease.channel, lease.transactional]
         self._publish(
-            Task.SEND, args=[lease.message_id, str(lease.token)], queue=queue(self._server)
+            SENDS[lease.channel],
+            args=[lease.message_id, str(lease.token)],
+            queue=queue(self._server),
         )
 
     def _give_back(self, unpublished: Sequence[Lease]) -> None:
@@ -177,7 +189,9 @@ class Sweeper:
             start = next_start(plan, task.now)
             return _Outcome((), Bound.PLAN.value, Waits.PLAN, start)
         if not task.enabled:
-            return _Outcome((), "the SMTP account is disabled", Waits.SLOT, task.now + DISABLED)
+            return _Outcome((), "the account is disabled", Waits.SLOT, task.now + DISABLED)
+        if task.exhausted_until is not None and task.exhausted_until > task.now:
+            return _Outcome((), Bound.BUDGET.value, Waits.SLOT, task.exhausted_until)
         connections = breaker.connections(
             task.most_connections, task.breaker_failures, task.breaker_until, task.now
         )
