@@ -6,7 +6,16 @@ database. What the answers mean is in `worker.core.eurosms_answers` and `sms_rep
 
 from worker.eurosms.balance import Balance
 from worker.eurosms.client import MOST_SMS, EuroSms
-from worker.eurosms.settings import EuroSmsSettings, signature
+from worker.eurosms.settings import BASE_URL, EuroSmsSettings, signature
 from worker.eurosms.sms import Sms, flags_of
 
-__all__ = ["MOST_SMS", "Balance", "EuroSms", "EuroSmsSettings", "Sms", "flags_of", "signature"]
+__all__ = [
+    "BASE_URL",
+    "MOST_SMS",
+    "Balance",
+    "EuroSms",
+    "EuroSmsSettings",
+    "Sms",
+    "flags_of",
+    "signature",
+]

@@ -9,6 +9,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+BASE_URL = "https://as.eurosms.com"
+"""The gateway."""
+
 Digest = Literal["sha1", "sha256"]
 
 _INTEGRATION_ID = re.compile(r"[0-9A-Za-z-]{1,32}")
@@ -38,7 +41,7 @@ class EuroSmsSettings:
     name: str
     integration_id: str
     key: str = field(repr=False)
-    base_url: str = "https://as.eurosms.com"
+    base_url: str = BASE_URL
     digest: Digest = "sha1"
     time_zone: str = "Europe/Bratislava"
     connect_timeout: float = 10.0
