@@ -14,7 +14,7 @@ from worker.cli import context
 from worker.cli.options import ACCOUNT, TASK, option, refuse_missing, takes
 from worker.cli.output import say
 from worker.cli.smtp import account_values, warn_of
-from worker.cli.task import task_values
+from worker.cli.task.making import task_values
 from worker.registers import accounts, companies, servers, tasks, users
 from worker.registers.naming import find
 

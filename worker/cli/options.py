@@ -69,18 +69,11 @@ ACCOUNT: Table = {
     ),
 }
 
-TASK: Table = {
+ANY_TASK: Table = {
     "server": option(str, "OAC server on which it runs."),
     "user": option(str, "System user under whom it runs."),
-    "smtp": option(str, "SMTP account that it sends through."),
-    "sender_name": option(str, "Name that recipients see."),
-    "sender_address": option(str, "Address that recipients see."),
-    "envelope_sender": option(str, "Where bounces go; default: the sender's address."),
     "establishment": option(
         list[str], "Only messages of this establishment; may be given several times."
-    ),
-    "cadence": option(
-        str, "Most e-mails in any 60 minutes, as 1000 or 1000/hour: 100 to 3,000.", metavar="RATE"
     ),
     "reserve": option(
         str, "How much of the cadence only transactional messages may use.", metavar="RATE"
@@ -101,6 +94,18 @@ TASK: Table = {
     ),
     "ceiling": option(str, "Highest cadence allowed, 3,000 or more; needs --by.", metavar="RATE"),
     "by": option(str, "Administrator who answers for the ceiling."),
+}
+"""Of automatic tasks of both channels."""
+
+TASK: Table = {
+    "smtp": option(str, "SMTP account that it sends through."),
+    "sender_name": option(str, "Name that recipients see."),
+    "sender_address": option(str, "Address that recipients see."),
+    "envelope_sender": option(str, "Where bounces go; default: the sender's address."),
+    "cadence": option(
+        str, "Most e-mails in any 60 minutes, as 1000 or 1000/hour: 100 to 3,000.", metavar="RATE"
+    ),
+    **ANY_TASK,
 }
 
 
@@ -146,8 +151,12 @@ def refuse_missing(given: Mapping[str, Any], needed: tuple[str, ...]) -> None:
         raise CommandError(f"missing: {', '.join(missing)}; nothing was changed")
 
 
-def read_password(source: str | None) -> str:
+def read_password(source: str | None, *, word: str = "password") -> str:
     """A password from a file, from standard input, or from a person who types it unseen.
+
+    Args:
+        source: a file, "-" for standard input, None for a person.
+        word: what it is called; `--WORD-file` is the option that gave `source`.
 
     Raises:
         CommandError: there is none to be had.
@@ -155,23 +164,24 @@ def read_password(source: str | None) -> str:
     if source is None:
         if not context.is_terminal():
             raise CommandError(
-                "the password cannot be asked for without a terminal; give --password-file FILE, "
-                "or --password-file - and write it to standard input"
+                f"the {word} cannot be asked for without a terminal; give --{word}-file FILE, "
+                f"or --{word}-file - and write it to standard input"
             )
-        found = str(typer.prompt("Password", hide_input=True, err=True))
+        found = str(typer.prompt(word.capitalize(), hide_input=True, err=True))
     else:
-        found = _first_line(source)
+        found = _first_line(source, word)
     if not found:
-        raise CommandError("the password is empty; give the right one, or leave out --username")
+        without = ", or leave out --username" if word == "password" else ""
+        raise CommandError(f"the {word} is empty; give the right one{without}")
     return found
 
 
-def _first_line(source: str) -> str:
+def _first_line(source: str, word: str) -> str:
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(
-            f"--password-file: {source} cannot be read: {getattr(error, 'strerror', 'no UTF-8')}; "
+            f"--{word}-file: {source} cannot be read: {getattr(error, 'strerror', 'no UTF-8')}; "
             f"name a file that you may read"
         ) from None
     return text.split("\n", 1)[0].removesuffix("\r")

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -119,6 +120,8 @@ def cell(value: Any, zone: tzinfo | None = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Decimal):
+        return plain_sum(value)
     if isinstance(value, datetime):
         return (value.astimezone(zone) if zone else value).strftime("%Y-%m-%d %H:%M:%S %Z")
     if isinstance(value, list | tuple):
@@ -135,9 +138,21 @@ def at_least(row: Mapping[str, Any], column: str) -> str:
     return f"{row[column]:,}{'+' if row[f'{column}_is_more'] else ''}"
 
 
+def plain_sum(amount: Decimal) -> str:
+    """A sum of money without zeros that say nothing.
+
+    >>> plain_sum(Decimal("80.6930")), plain_sum(Decimal("20.0000")), plain_sum(Decimal("0E-4"))
+    ('80.693', '20.00', '0.00')
+    """
+    cents = amount.quantize(Decimal("0.01"))
+    return f"{cents if cents == amount else amount.normalize():f}"
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain_sum(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

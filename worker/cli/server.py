@@ -18,6 +18,7 @@ COLUMNS = [
     "live",
     "silent",
     "slots",
+    "sms_slots",
     "version",
     "backlog",
     "on_the_way",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from models.automation import AutomaticTask
 from models.fleet import Process, Server
+from models.states import Channel
 from settings.names import SERVER_NAME
 from worker.core.content import shown
 from worker.outbox import figures
@@ -95,10 +96,13 @@ def state_of(paused: bool, processes: list[dict[str, Any]]) -> str:
     return "silent" if all(one["silent"] for one in processes) else "live"
 
 
-def is_alive(connection: Connection, server_id: int, silent_after: timedelta) -> bool:
-    """Whether a process of a server beats its heart."""
+def is_alive(
+    connection: Connection, server_id: int, silent_after: timedelta, channel: Channel
+) -> bool:
+    """Whether a process of a server beats its heart that sends messages of a channel."""
+    slots = "sms_slots" if channel is Channel.SMS else "slots"
     processes = _processes(connection, server_id, silent_after)
-    return any(not one["silent"] for one in processes)
+    return any(not one["silent"] and one[slots] > 0 for one in processes)
 
 
 def _set_paused(connection: Connection, name: str, paused: bool) -> bool:
@@ -126,6 +130,7 @@ def _processes(
             Process.pid,
             Process.version,
             Process.slots,
+            Process.sms_slots,
             Process.clock_offset_ms,
             Process.started_at,
             Process.beat_at,
@@ -146,6 +151,7 @@ def _totals(processes: list[dict[str, Any]]) -> dict[str, Any]:
         "live": len(live),
         "silent": len(processes) - len(live),
         "slots": sum(one["slots"] for one in live),
+        "sms_slots": sum(one["sms_slots"] for one in live),
         "version": sorted({one["version"] for one in live}),
         "heard_seconds_ago": min(heard, default=None),
     }

@@ -10,14 +10,31 @@ from sqlalchemy import Connection, Row, Select, select
 from models.automation import Account, AutomaticTask, TaskRun
 from models.fleet import Server
 from models.organisation import Company, User
+from models.states import Channel
 from worker.outbox import figures
 from worker.registers.plans import plan_text
-from worker.registers.task_parts import establishments_of
+from worker.registers.sms_tasks import sms_settings, spent
+from worker.registers.task_parts import ACCOUNT_PARTS, establishments_of
 
+TYPES = {
+    Channel.EMAIL: "Automatické odosielanie e-mailov",
+    Channel.SMS: "Posielanie SMS správ cez EuroSMS",
+}
+"""What the original calls them."""
+
+OF_EMAIL = ("sender_name", "sender_address", "envelope_sender")
+OF_SMS = (
+    "sender",
+    "diacritics",
+    "long_texts",
+    "high_priority",
+    "validity_seconds",
+    "unknown_hours",
+    "budget_day",
+    "budget_month",
+    "exhausted_until",
+)
 SETTINGS = (
-    "sender_name",
-    "sender_address",
-    "envelope_sender",
     "cadence_ceiling",
     "reserve",
     "retry_first",
@@ -50,14 +67,24 @@ def tasks(
 def shown_task(
     connection: Connection, task: Row[Any], window: timedelta, longest: timedelta
 ) -> dict[str, Any]:
-    """All of one automatic task."""
+    """All of one automatic task; of one that sends SMS, what it has spent as well."""
     row = connection.execute(_listing().where(AutomaticTask.id == task.id)).one()
     places = list(establishments_of(connection, task.id).values())
     return {
         **_line(connection, row, window, longest),
+        "paused_why": row.paused_why,
         "establishments": places or "all",
+        **_own(connection, row),
         **{name: getattr(row, name) for name in SETTINGS},
     }
+
+
+def _own(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    """What tasks of its channel alone have."""
+    if row.channel == Channel.EMAIL:
+        return {name: getattr(row, name) for name in OF_EMAIL}
+    own = sms_settings(connection, row.id)
+    return {name: getattr(own, name) for name in OF_SMS} | spent(connection, row.id, row.time_zone)
 
 
 def journal(connection: Connection, task: Row[Any], most: int) -> list[dict[str, Any]]:
@@ -86,7 +113,7 @@ def _listing() -> Select[Any]:
             Company.time_zone,
             Server.name.label("server"),
             User.name.label("user"),
-            Account.name.label("smtp"),
+            Account.name.label("account"),
         )
         .join(Company, Company.id == AutomaticTask.company_id)
         .join(Server, Server.id == AutomaticTask.server_id)
@@ -101,12 +128,13 @@ def _line(
     waiting = figures.backlog(connection, [row.id])
     return {
         "name": row.name,
+        "type": TYPES[Channel(row.channel)],
         "company": row.company,
         "time_zone": row.time_zone,
         "state": "active" if row.active else "paused",
         "server": row.server,
         "user": row.user,
-        "smtp": row.smtp,
+        ACCOUNT_PARTS[Channel(row.channel)]: row.account,
         "plan": plan_text(row.plan_days, row.plan_from, row.plan_until),
         "cadence": row.cadence,
         "sent_last_hour": figures.sent(connection, [row.id], window, longest),

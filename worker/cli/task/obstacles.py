@@ -1,0 +1,52 @@
+"""What keeps an automatic task from sending at this moment, for whoever has just called for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Connection, Row
+
+from models.states import Channel
+from worker import db
+from worker.cli import context
+from worker.cli.company import zone_of
+from worker.cli.output import warn
+from worker.core.plan import make_plan, next_start, open_until
+from worker.registers import servers
+from worker.registers.safety import installation
+from worker.registers.sms_tasks import sms_settings
+
+NameArgument = Annotated[str, typer.Argument(help="Unique in its company.")]
+
+
+def obstacles(connection: Connection, task: Row[Any], company: Row[Any]) -> list[str]:
+    """What keeps an active task from sending at this moment."""
+    found = []
+    if installation(connection)["stopped_at"] is not None:
+        found.append("sending is stopped for the whole installation (`kadencia start-all`)")
+    channel = Channel(task.channel)
+    if not servers.is_alive(connection, task.server_id, context.silent_after(), channel):
+        what = "SMS" if channel is Channel.SMS else "e-mails"
+        found.append(
+            f"no worker of its OAC server is alive that sends {what} (`kadencia server list`)"
+        )
+    zone, now = zone_of(company), db.now(connection)
+    plan = make_plan(task.plan_days, task.plan_from, task.plan_until, company.time_zone)
+    if plan is not None and open_until(plan, now) is None:
+        start = next_start(plan, now).astimezone(zone)
+        found.append(f"its plan begins at {start:%Y-%m-%d %H:%M %Z}; until then nothing goes")
+    if channel is Channel.SMS:
+        until = sms_settings(connection, task.id).exhausted_until
+        if until is not None and until > now:
+            found.append(
+                f"its budget is used up until {until.astimezone(zone):%Y-%m-%d %H:%M %Z}; "
+                f"raise it with `kadencia task set-sms`"
+            )
+    return found
+
+
+def remark(found: list[str]) -> None:
+    """Say it on standard error, a line for each."""
+    for obstacle in found:
+        warn(obstacle)
