@@ -27,11 +27,14 @@ def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
     """
     returned = _in_batches(engine, overdue.return_released)
     unknown = _in_batches(engine, overdue.take_for_unknown)
+    resent = _in_batches(engine, overdue.resend_silent)
     expired = _in_batches(engine, overdue.expire)
     with db.transaction(engine) as connection:
         journal.end_runs(connection, RUN_IDLE)
-    if returned or unknown or expired:
-        log.warning("recovered", returned=returned, unknown=unknown, expired=expired)
+    if returned or unknown or resent or expired:
+        log.warning(
+            "recovered", returned=returned, unknown=unknown, resent=resent, expired=expired
+        )
     _keep_log_whole(engine, throttle)
     alarms.watch(engine, settings)
 

@@ -18,8 +18,20 @@ def sweep(task_id: int, sweep_no: int) -> None:
 
 @app.task(name=Task.SEND)
 def send(message_id: int, lease: str) -> None:
-    """Hand one message over."""
+    """Hand one e-mail over."""
     here().delivery.send(message_id, UUID(lease))
+
+
+@app.task(name=Task.SEND_SMS)
+def send_sms(message_id: int, lease: str) -> None:
+    """Hand one SMS over."""
+    here().sms.send(message_id, UUID(lease))
+
+
+@app.task(name=Task.POLL_REPORTS)
+def poll_reports(poll_id: int) -> None:
+    """Take in the delivery reports of one integration ID."""
+    here().poller.poll(poll_id)
 
 
 @app.task(name=Task.RECOVER)

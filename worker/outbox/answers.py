@@ -40,6 +40,7 @@ class Answer:
         recipients: of each envelope recipient.
         charged: whether it counts against the task's most attempts.
         phase, code, enhanced, text: the far side's words (RFC 5321, RFC 3463).
+        uuids: what EuroSMS called the segments of an SMS.
     """
 
     outcome: Outcome
@@ -49,6 +50,7 @@ class Answer:
     code: int | None = None
     enhanced: str | None = None
     text: str | None = None
+    uuids: tuple[str, ...] = ()
 
 
 def replies_of(answer: Answer) -> str | None:

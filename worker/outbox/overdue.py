@@ -35,6 +35,22 @@ OVER = text("""
     WHERE id = :id AND lease = :lease AND state = 'sending' AND deadline > statement_timestamp()
 """)
 
+# Of those that a restore made unknown, a person decides.
+SILENT_SMS = text("""
+    SELECT m.id FROM message m
+    JOIN automatic_task t ON t.id = m.task_id
+    JOIN sms_task k ON k.task_id = t.id
+    WHERE m.state = 'unknown' AND t.unknown_policy = 'resend' AND m.unknowns = 1
+      AND m.expires_at > clock_timestamp()
+      AND EXISTS (
+        SELECT FROM attempt a WHERE a.message_id = m.id AND a.state = 'unknown'
+          AND NOT starts_with(a.text, 'open at the backup'))
+      AND NOT EXISTS (
+        SELECT FROM attempt a WHERE a.message_id = m.id
+          AND a.closed_at > clock_timestamp() - make_interval(hours => k.unknown_hours))
+    ORDER BY m.id LIMIT :batch FOR UPDATE OF m SKIP LOCKED
+""")
+
 EXPIRE = """
     WITH late AS ({}),
     given_up AS (
@@ -76,6 +92,18 @@ def take_for_unknown(connection: Connection) -> list[tuple[int, uuid.UUID]]:
             "no answer was recorded: the worker was lost, or its server kept silent",
         )
     return late
+
+
+def resend_silent(connection: Connection) -> list[int]:
+    """Have unknown SMS sent once more of which no report came in time, where the policy says so."""
+    silent = list(connection.execute(SILENT_SMS, {"batch": BATCH}).scalars())
+    for message_id in silent:
+        settling.send_again(
+            connection,
+            message_id,
+            "unknown, no report came in time, and sent once more as the task's policy says",
+        )
+    return silent
 
 
 def end_of_dead(connection: Connection, begins: str, is_dead: Callable[[str], bool]) -> int:

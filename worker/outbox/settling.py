@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MessageState, RecipientState, derive
+from models.states import Channel, MessageState, RecipientState, derive
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.retry import Next, RetryPolicy, decide, resend_unknown
-from worker.outbox import leases, moving
+from worker.outbox import leases, moving, sms_budgets, sms_settling
 from worker.outbox.answers import Answer, RecipientAnswer, Recipients, replies_of
 
 MESSAGE = """
@@ -43,7 +43,7 @@ VOID_ATTEMPT = text("""
     WHERE id = :id AND state = 'open'
 """)
 
-LOCK = text("SELECT id FROM message WHERE id = :id FOR UPDATE")
+LOCK = text("SELECT channel FROM message WHERE id = :id FOR UPDATE")
 WHOSE = text("SELECT worker FROM attempt WHERE id = :id")
 
 UNDECIDED = frozenset(
@@ -77,6 +77,13 @@ def settle(
     row = connection.execute(BY_ATTEMPT, {"attempt": attempt}).one_or_none()
     if row is None or not _close(connection, attempt, answer, ago):
         return None
+    state = _move_on(connection, row, attempt, answer, jitter)
+    return _followed(connection, row, attempt, answer) or state
+
+
+def _move_on(
+    connection: Connection, row: Row[Any], attempt: uuid.UUID, answer: Answer, jitter: float
+) -> str | None:
     if row.lease == attempt and row.state == MessageState.SENDING:
         return _apply(connection, row, answer, jitter, charge=answer.charged)
     if row.state == MessageState.UNKNOWN and _last_attempt(connection, row.id) == attempt:
@@ -86,14 +93,25 @@ def settle(
     return None
 
 
+def _followed(
+    connection: Connection, row: Row[Any], attempt: uuid.UUID, answer: Answer
+) -> str | None:
+    """What delivery reports that came before make of an SMS; nothing of an e-mail."""
+    if row.channel != Channel.SMS:
+        return None
+    return sms_settling.settled(connection, row.id, attempt, answer.outcome, answer.uuids)
+
+
 def undo(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> None:
     """Take our own claim back of which nothing reached the far side: it is ready, none is charged.
 
     Returns without a word if the claim was overtaken meanwhile.
     """
-    connection.execute(LOCK, {"id": message_id})
+    channel = connection.execute(LOCK, {"id": message_id}).scalar_one()
     if connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why}).rowcount:
         leases.take_back(connection, message_id, attempt, why)
+        if channel == Channel.SMS:
+            sms_budgets.give_back(connection, attempt)
 
 
 def undo_in_doubt(
@@ -121,6 +139,8 @@ def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
     """
     row = connection.execute(BY_ID, {"id": message_id}).one()
     connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
+    if row.channel == Channel.SMS:
+        sms_budgets.give_back(connection, attempt)
     if row.lease != attempt or row.state != MessageState.SENDING:
         return None
     pending = _all_pending(connection, message_id, Outcome.REJECTED, why)
@@ -142,7 +162,28 @@ def overtaken(connection: Connection, message_id: int, attempt: uuid.UUID, why: 
     pending = _all_pending(connection, message_id, Outcome.UNKNOWN, None)
     answer = Answer(Outcome.UNKNOWN, pending, text=why)
     _close(connection, attempt, answer, timedelta(0))
-    return _apply(connection, row, answer, 0.0, charge=True)
+    state = _apply(connection, row, answer, 0.0, charge=True)
+    return _followed(connection, row, attempt, answer) or state
+
+
+def send_again(connection: Connection, message_id: int, why: str) -> None:
+    """Prepare an unknown message for its second attempt, as its task's policy says.
+
+    Under the same Message-ID, or own key, since nobody knows whether the first one went.
+    """
+    row = connection.execute(BY_ID, {"id": message_id}).one()
+    recipients = Recipients(connection, row.id)
+    recipients.replace(RecipientState.UNKNOWN, RecipientState.PENDING)
+    recipients.write()
+    moving.move(
+        connection,
+        row,
+        MessageState.READY,
+        why=why,
+        attempts=row.attempts,
+        unknowns=row.unknowns,
+        domains=recipients.domains_to_reach(),
+    )
 
 
 def _close(connection: Connection, attempt: uuid.UUID, answer: Answer, ago: timedelta) -> bool:
@@ -183,7 +224,10 @@ def _apply(
     state, why, not_before = derive(recipients.states.values()), answer.text, None
     if state is MessageState.UNKNOWN:
         unknowns += row.state != MessageState.UNKNOWN
-        if resend_unknown(row.unknown_policy, unknowns, now, row.expires_at):
+        # Reports may tell what became of an SMS: the policy waits for them (`overdue`).
+        if row.channel != Channel.SMS and resend_unknown(
+            row.unknown_policy, unknowns, now, row.expires_at
+        ):
             recipients.replace(RecipientState.UNKNOWN, RecipientState.PENDING)
             state, why = MessageState.READY, "unknown, and sent once more as the task's policy says"
     elif state is MessageState.READY and answer.charged:

@@ -1,0 +1,47 @@
+"""What settling an attempt means beyond the message, where the message is an SMS."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from worker.core.outcomes import Outcome
+from worker.outbox import sms_budgets, sms_segments
+
+# A segment without a report yet may still turn out to cost more or less.
+AWAIT = text("""
+    UPDATE sms SET sent_at = a.closed_at, awaited = true, unconfirmed_at = NULL, asked_at = NULL
+    FROM attempt a WHERE a.id = :attempt AND sms.message_id = a.message_id
+    RETURNING a.price / a.cost AS estimate
+""")
+
+REACHED_NOBODY = frozenset({Outcome.DEFERRED, Outcome.REJECTED})
+
+
+def settled(
+    connection: Connection,
+    message_id: int,
+    attempt: uuid.UUID,
+    outcome: Outcome,
+    uuids: Sequence[str],
+) -> str | None:
+    """Keep what the gateway made of an SMS, and heed reports that came before.
+
+    Args:
+        connection: within a transaction that holds the message's row, once it was moved.
+        message_id: the message.
+        attempt: closed in this transaction.
+        outcome: the attempt's.
+        uuids: of its segments, as the gateway named them.
+
+    Returns:
+        The message's new state, if reports have moved it on.
+    """
+    if outcome in REACHED_NOBODY:
+        sms_budgets.give_back(connection, attempt)
+    if outcome is Outcome.ACCEPTED:
+        estimate = connection.execute(AWAIT, {"attempt": attempt}).scalar()
+        sms_segments.add(connection, message_id, attempt, uuids, estimate)
+    return sms_segments.follow(connection, message_id)
