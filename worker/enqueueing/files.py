@@ -16,6 +16,7 @@ from worker.enqueueing.drafts import check_values
 
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 ADDRESS_COLUMNS = ("email", "to")
+NUMBER_COLUMNS = ("number", "phone")
 HEADER_CHARACTERS_MAX = 1_000_000  # chosen: no header is longer
 
 
@@ -43,14 +44,19 @@ class MailingFile:
     A name that ends in .jsonl, .ndjson or .json is read as JSON Lines, any other as CSV with
     a header row, in UTF-8, its cells parted by commas or semicolons.
 
+    Args:
+        path: of the file.
+        recipients: what the column of recipients may be called; it must have one of them.
+
     Raises:
-        ContentError: it cannot be read, is not in UTF-8, or names no addresses.
+        ContentError: it cannot be read, is not in UTF-8, or names no recipients.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recipients: Sequence[str] = ADDRESS_COLUMNS) -> None:
         self.path = path
         self._is_json = path.suffix.lower() in JSON_SUFFIXES
-        check_columns(self.columns)
+        self._recipients = recipients
+        check_columns(self.columns, recipients)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ class MailingFile:
         with self._opened() as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _object(number, line.rstrip("\r\n"))
+                    yield _object(number, line.rstrip("\r\n"), self._recipients[0])
 
     @contextmanager
     def _opened(self) -> Iterator[TextIO]:
@@ -133,15 +139,15 @@ class MailingFile:
         )
 
 
-def check_columns(columns: Sequence[str]) -> None:
-    """Refuse a header without a column of addresses, or with a name that is blank or doubled."""
+def check_columns(columns: Sequence[str], recipients: Sequence[str]) -> None:
+    """Refuse a header without a column of recipients, or with a name that is blank or doubled."""
     where = "header"
-    if not any(name in columns for name in ADDRESS_COLUMNS):
+    if not any(name in columns for name in recipients):
         found = ", ".join(columns) or "nothing"
         raise ContentError(
-            f"has no column “email” or “to”; it has {found}",
+            f"has no column {' or '.join(f'“{name}”' for name in recipients)}; it has {found}",
             where,
-            "name the column of addresses “email”",
+            f"name the column of recipients “{recipients[0]}”",
         )
     for name in columns:
         if not name:
@@ -150,7 +156,7 @@ def check_columns(columns: Sequence[str]) -> None:
             raise ContentError(f"names column {shown(name)} twice", where, "rename one")
 
 
-def _object(number: int, line: str) -> Row | BadRow:
+def _object(number: int, line: str, recipient: str) -> Row | BadRow:
     where = f"line {number}"
     try:
         found = json.loads(line, parse_constant=_refuse_constant)
@@ -159,7 +165,8 @@ def _object(number: int, line: str) -> Row | BadRow:
         return BadRow(number, [line], ContentError(what, where, "write one object on each line"))
     if not isinstance(found, dict):
         what = "is no JSON object"
-        return BadRow(number, [line], ContentError(what, where, 'write {"email": …} on each line'))
+        mend = f'write {{"{recipient}": …}} on each line'
+        return BadRow(number, [line], ContentError(what, where, mend))
     try:
         check_values(found)
     except ContentError as error:

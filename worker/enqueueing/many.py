@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,20 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from models.states import Channel
 from settings import Settings
-from worker.compose import new_message_id
 from worker.core.content import ContentError
 from worker.enqueueing.drafts import Draft, span
 from worker.enqueueing.files import BadRow, MailingFile, Row
+from worker.enqueueing.letter_sheet import LetterSheet
 from worker.enqueueing.occurrences import Occurrences
 from worker.enqueueing.one import KeyConflict, Place, place, refuse_conflict
 from worker.enqueueing.sheet import Item, Sheet
+from worker.enqueueing.sms import NO_RULES, SmsDraft
+from worker.enqueueing.sms_sheet import SmsSheet
 from worker.enqueueing.spool import Spool
-from worker.outbox import inbox
+from worker.outbox import inbox, sms_inbox
 
 BATCH = 1_000  # chosen: a transaction of some 100 ms
 CONNECTIONS = 2  # chosen: a second keeps PostgreSQL busy while the first batch commits
@@ -96,7 +98,7 @@ Reject = Callable[[BadRow], None]
 def enqueue_many(
     engine: Engine,
     source: MailingFile,
-    mailing: Draft,
+    mailing: Draft | SmsDraft,
     settings: Settings,
     *,
     reject: Reject | None = None,
@@ -111,7 +113,8 @@ def enqueue_many(
         engine: on the outbox.
         source: the file.
         mailing: what all messages have in common. Subject, text and HTML are templates; its
-            idempotency key is the mailing's, made of its content where none is given.
+            idempotency key is the mailing's, made of its content where none is given. Of SMS,
+            column “text” stands in for a text that is not given.
         settings: with the limit on size.
         reject: is given each bad row, and the others are enqueued; without it all rows are
             checked before the first is stored, and if any is bad none is.
@@ -121,17 +124,16 @@ def enqueue_many(
         ContentError: the mailing itself is not fit to be sent; nothing was stored.
         BadRows: there are bad rows, and no `reject`; nothing was stored.
     """
-    sheet = Sheet(mailing, source.columns, settings)
     with engine.begin() as connection:
-        where = place(connection, mailing.company_id, mailing.establishment_id, mailing.task_id)
+        sheet, where = prepare(connection, source, mailing, settings)
         times = span(mailing.not_before, mailing.expires_at, where.now)
     batches = _batches(source, sheet)
-    with Spool() as spool:
+    with Spool(sheet) as spool:
         tally = Tally()
         if reject is None:
-            tally = Tally(checked=_check_all(engine, batches, sheet, spool, progress))
+            tally = Tally(checked=_check_all(engine, batches, mailing, spool, progress))
             batches = ((items, []) for items in spool.batches())
-        store = partial(_store, engine, sheet, where, times)
+        store = partial(_store, engine, sheet, mailing, where, times)
         for done, bad in _side_by_side(store, _ahead(batches)):
             for one in (*bad, *done.conflicts):
                 if reject is None:  # somebody used its key since the first pass
@@ -142,14 +144,35 @@ def enqueue_many(
     return tally
 
 
+def prepare(
+    connection: Connection, source: MailingFile, mailing: Draft | SmsDraft, settings: Settings
+) -> tuple[Sheet[Any], Place]:
+    """What makes messages of the rows of a file, and where they go.
+
+    Raises:
+        ContentError: the mailing itself is not fit to be sent.
+    """
+    belongs = mailing.company_id, mailing.establishment_id, mailing.task_id
+    if isinstance(mailing, Draft):
+        return LetterSheet(mailing, source.columns, settings), place(connection, *belongs)
+    where = place(connection, *belongs, Channel.SMS)
+    taker = sms_inbox.taker(connection, *belongs)
+    rules = taker.rules if taker else NO_RULES
+    return SmsSheet(mailing, source.columns, where.country, rules), where
+
+
 def _check_all(
-    engine: Engine, batches: Iterator[Batch], sheet: Sheet, spool: Spool, progress: Progress
+    engine: Engine,
+    batches: Iterator[Batch],
+    mailing: Draft | SmsDraft,
+    spool: Spool[Any],
+    progress: Progress,
 ) -> int:
     """Go through all rows and keep the checked ones in the spool; returns how many there are."""
     count, bad_rows, errors = 0, 0, list[str]()
     for items, bad in _ahead(batches):
         with engine.connect() as connection:
-            known = _known(connection, sheet, items)
+            known = _known(connection, mailing.company_id, items)
         bad += [one for item in items if (one := _conflict(item, known))]
         bad_rows += len(bad)
         errors += [str(one.error) for one in bad[: BAD_ROWS_NAMED - len(errors)]]
@@ -185,69 +208,52 @@ def _side_by_side(
             yield one.result(), its_bad
 
 
-def _batches(source: MailingFile, sheet: Sheet) -> Iterator[Batch]:
+def _batches(source: MailingFile, sheet: Sheet[Any]) -> Iterator[Batch]:
     with Occurrences() as seen:
         for rows in _batched(source.rows(), BATCH):
             made = [_item(sheet, row, seen) for row in rows]
             yield (
-                [one for one in made if isinstance(one, Item)],
+                [one for one in made if not isinstance(one, BadRow)],
                 [one for one in made if isinstance(one, BadRow)],
             )
 
 
-def _item(sheet: Sheet, row: Row | BadRow, seen: Occurrences) -> Item | BadRow:
+def _item(sheet: Sheet[Any], row: Row | BadRow, seen: Occurrences) -> Item | BadRow:
     if isinstance(row, BadRow):
         return row
     try:
-        return sheet.item(row, seen)
+        item: Item = sheet.item(row, seen)
+        return item
     except ContentError as error:
         return BadRow(row.line, row.cells, error)
 
 
 def _store(
-    engine: Engine, sheet: Sheet, where: Place, times: tuple[datetime, datetime], items: list[Item]
+    engine: Engine,
+    sheet: Sheet[Any],
+    mailing: Draft | SmsDraft,
+    where: Place,
+    times: tuple[datetime, datetime],
+    items: list[Item],
 ) -> Stored:
     """Store a batch in a transaction of its own."""
     if not items:
         return Stored(0, 0, [])
-    mailing = sheet.mailing
     with engine.begin() as connection:
-        shared = inbox.Shared(
-            mailing.company_id,
-            where.lane_id,
-            inbox.body(connection, sheet.body),
-            mailing.priority,
-            *times,
-            reply_to=sheet.reply_to,
-            list_unsubscribe=sheet.list_unsubscribe,
-            headers=sheet.headers,
-            reference=mailing.reference,
-        )
-        stored = len(inbox.store(connection, shared, [_message(one, where) for one in items]))
+        stored = sheet.store(connection, where, times, items)
         conflicts = []
         if stored < len(items):
-            known = _known(connection, sheet, items)
+            known = _known(connection, mailing.company_id, items)
             conflicts = [one for item in items if (one := _conflict(item, known))]
         if stored:
             inbox.notify(connection, where.lane_id, mailing.priority)
     return Stored(stored, len(items) - stored - len(conflicts), conflicts)
 
 
-def _message(item: Item, where: Place) -> inbox.NewMessage:
-    return inbox.NewMessage(
-        new_message_id(where.domain, uuid.uuid4()),
-        item.subject,
-        (item.recipient,),
-        item.fields,
-        item.key,
-        item.digest,
-    )
-
-
 def _known(
-    connection: Connection, sheet: Sheet, items: list[Item]
+    connection: Connection, company_id: int, items: list[Item]
 ) -> dict[str, tuple[int, bytes | None]]:
-    return inbox.by_key(connection, sheet.mailing.company_id, [item.key for item in items])
+    return inbox.by_key(connection, company_id, [item.key for item in items])
 
 
 def _conflict(item: Item, known: dict[str, tuple[int, bytes | None]]) -> BadRow | None:

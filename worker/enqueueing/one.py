@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from models.states import Channel
 from settings import Settings
 from worker.compose import new_message_id
 from worker.core.content import ContentError, shown
@@ -29,10 +30,17 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where messages go; `domain` is the company's and ends their Message-IDs."""
+    """Where messages go.
+
+    Attributes:
+        domain: the company's; it ends the Message-IDs of its e-mails.
+        country: of numbers without a calling code.
+        now: PostgreSQL's clock.
+    """
 
     lane_id: int
     domain: str
+    country: str
     now: datetime
 
 
@@ -54,7 +62,7 @@ def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueue
     digest, key = checked.digest(draft), draft.idempotency_key
     where = place(connection, draft.company_id, draft.establishment_id, draft.task_id)
     not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
-    earlier = _earlier(connection, draft.company_id, key, digest)
+    earlier = earlier_under(connection, draft.company_id, key, digest)
     if earlier is not None:
         return Enqueued(earlier, created=False)
     new = inbox.NewMessage(
@@ -79,7 +87,7 @@ def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueue
     )
     made = inbox.store(connection, shared, [new]).get(new.message_id)
     if made is None:  # somebody stored the key between our look and our insert
-        made = _earlier(connection, draft.company_id, key, digest)
+        made = earlier_under(connection, draft.company_id, key, digest)
         if made is None:
             raise RuntimeError("a message under this key was there, and is gone")
         return Enqueued(made, created=False)
@@ -88,29 +96,44 @@ def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueue
 
 
 def place(
-    connection: Connection, company_id: int, establishment_id: int | None, task_id: int | None
+    connection: Connection,
+    company_id: int,
+    establishment_id: int | None,
+    task_id: int | None,
+    channel: Channel = Channel.EMAIL,
 ) -> Place:
     """Find or make the lane of a message.
 
     Raises:
-        ContentError: there is no such company, or establishment or task is not its own.
+        ContentError: there is no such company, establishment or task is not its own, or the
+            task sends messages of the other channel.
     """
     row = inbox.place(connection, company_id, establishment_id, task_id)
     if row is None:
         raise ContentError("does not exist", f"company {company_id}", "create it first")
+    task_fits = task_id is None or row.task_channel is not None
     for fits, what in (
         (row.establishment_fits, f"establishment {establishment_id}"),
-        (row.task_fits, f"automatic task {task_id}"),
+        (task_fits, f"automatic task {task_id}"),
     ):
         if not fits:
             raise ContentError(
                 f"does not exist in company {company_id}", what, "name one of the company's own"
             )
-    lane_id = inbox.lane(connection, company_id, establishment_id, task_id)
-    return Place(lane_id, row.domain, row.now)
+    if task_id is not None and row.task_channel != channel:
+        words = {Channel.EMAIL: "e-mails", Channel.SMS: "SMS"}
+        raise ContentError(
+            f"sends {words[row.task_channel]}",
+            f"automatic task {task_id}",
+            f"name one that sends {words[channel]}",
+        )
+    lane_id = inbox.lane(connection, company_id, establishment_id, task_id, channel)
+    return Place(lane_id, row.domain, row.country, row.now)
 
 
-def _earlier(connection: Connection, company_id: int, key: str | None, digest: bytes) -> int | None:
+def earlier_under(
+    connection: Connection, company_id: int, key: str | None, digest: bytes
+) -> int | None:
     """The message that was enqueued before under this key."""
     if key is None:
         return None

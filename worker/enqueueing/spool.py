@@ -6,18 +6,23 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import Generic
 
-from worker.enqueueing.sheet import Item
-from worker.outbox.inbox import NewRecipient
+from worker.enqueueing.sheet import AnItem, Sheet
 
 
-class Spool:
-    """Batches of items in an unnamed file, which goes with the process; read in their order."""
+class Spool(Generic[AnItem]):
+    """Batches of items in an unnamed file, which goes with the process; read in their order.
 
-    def __init__(self) -> None:
+    Args:
+        sheet: packs the items.
+    """
+
+    def __init__(self, sheet: Sheet[AnItem]) -> None:
+        self._sheet = sheet
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed below
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Spool[AnItem]:
         return self
 
     def __exit__(
@@ -28,29 +33,12 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def add(self, items: Sequence[Item]) -> None:
+    def add(self, items: Sequence[AnItem]) -> None:
         """Write a batch."""
-        rows = [
-            (one.line, one.keyed, *_parts(one.recipient), one.subject, one.fields, *_keys(one))
-            for one in items
-        ]
-        self._file.write(json.dumps(rows) + "\n")
+        self._file.write(json.dumps([self._sheet.pack(one) for one in items]) + "\n")
 
-    def batches(self) -> Iterator[list[Item]]:
+    def batches(self) -> Iterator[list[AnItem]]:
         """Every batch, as it was written but for the cells, which only a bad row needs."""
         self._file.seek(0)
         for line in self._file:
-            yield [
-                Item(
-                    n, [], keyed, NewRecipient(*parts), subject, fields, key, bytes.fromhex(digest)
-                )
-                for n, keyed, *parts, subject, fields, key, digest in json.loads(line)
-            ]
-
-
-def _parts(one: NewRecipient) -> tuple[str, str, str, str | None]:
-    return one.kind, one.address, one.domain, one.name
-
-
-def _keys(one: Item) -> tuple[str, str]:
-    return one.key, one.digest.hex()
+            yield [self._sheet.unpack(one) for one in json.loads(line)]

@@ -11,26 +11,26 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, text
 
-from models.states import Priority
+from models.states import Channel, Priority
 
 PLACE = text("""
-    SELECT c.domain, clock_timestamp() AS now,
+    SELECT c.domain, c.country, clock_timestamp() AS now,
         CAST(:establishment AS bigint) IS NULL OR EXISTS (SELECT FROM establishment e
             WHERE e.id = :establishment AND e.company_id = c.id) AS establishment_fits,
-        CAST(:task AS bigint) IS NULL OR EXISTS (SELECT FROM automatic_task t
-            WHERE t.id = :task AND t.company_id = c.id) AS task_fits
+        (SELECT t.channel FROM automatic_task t
+            WHERE t.id = CAST(:task AS bigint) AND t.company_id = c.id) AS task_channel
     FROM company c WHERE c.id = :company
 """)
 
 LANE = text("""
-    SELECT id FROM lane WHERE company_id = :company
+    SELECT id FROM lane WHERE company_id = :company AND channel = :channel
         AND establishment_id IS NOT DISTINCT FROM CAST(:establishment AS bigint)
         AND task_id IS NOT DISTINCT FROM CAST(:task AS bigint)
 """)
 
 MAKE_LANE = text("""
-    INSERT INTO lane (company_id, establishment_id, task_id)
-    VALUES (:company, :establishment, :task) ON CONFLICT DO NOTHING
+    INSERT INTO lane (company_id, channel, establishment_id, task_id)
+    VALUES (:company, :channel, :establishment, :task) ON CONFLICT DO NOTHING
 """)
 
 # KEY SHARE: retention must not drop it before our message points at it, and others may share it.
@@ -157,14 +157,30 @@ class NewMessage:
 def place(
     connection: Connection, company: int, establishment: int | None, task: int | None
 ) -> Row[Any] | None:
-    """The company's domain, PostgreSQL's clock, and whether establishment and task are its own."""
+    """The company's domain and country, PostgreSQL's clock, and whether the rest is its own.
+
+    Returns:
+        None if there is no such company. `task_channel` is absent where the company has no such
+        task.
+    """
     values = {"company": company, "establishment": establishment, "task": task}
     return connection.execute(PLACE, values).one_or_none()
 
 
-def lane(connection: Connection, company: int, establishment: int | None, task: int | None) -> int:
-    """The lane of messages of a company, an establishment or none, a task or none."""
-    values = {"company": company, "establishment": establishment, "task": task}
+def lane(
+    connection: Connection,
+    company: int,
+    establishment: int | None,
+    task: int | None,
+    channel: Channel = Channel.EMAIL,
+) -> int:
+    """The lane of messages of a company and a channel, an establishment or none, a task or none."""
+    values = {
+        "company": company,
+        "channel": channel.value,
+        "establishment": establishment,
+        "task": task,
+    }
     found: int | None = connection.execute(LANE, values).scalar()
     if found is None:
         connection.execute(MAKE_LANE, values)
