@@ -99,7 +99,7 @@ def test_attempts_are_counted_by_how_they_ended(connection, task, start):
 
     found = audited(connection, start)
 
-    assert [(r["task"], r["state"], r["attempts"], r["recipients"]) for r in found.attempts] == [
+    assert [(r["task"], r["state"], r["attempts"], r["cost"]) for r in found.attempts] == [
         ("Pozvánky", "accepted", 1, 3),
         ("Pozvánky", "rejected", 1, 1),
     ]

@@ -63,7 +63,10 @@ class MessagesAudit:
     Attributes:
         since, until: (since, until]
         messages: enqueued in the time, by company, task that took them last, and state now.
-        attempts: opened in the time, by task and state; recipients are envelope recipients.
+        attempts: opened in the time, by task and state; `cost` counts envelope recipients, and
+            segments of SMS.
+        sms: accepted by the gateway in the time, by task, as their delivery reports prove.
+        spent: EUR charged to budgets on its days, and what the attempts come to by themselves.
         settled: how many unknown attempts of the time were settled in each way.
         unknowns: those attempts, at most `UNKNOWNS_LISTED`.
         unknown_without_attempt: messages that a restore has made unknown, of any time.
@@ -77,6 +80,8 @@ class MessagesAudit:
     until: datetime
     messages: tuple[dict[str, Any], ...]
     attempts: tuple[dict[str, Any], ...]
+    sms: tuple[dict[str, Any], ...]
+    spent: tuple[dict[str, Any], ...]
     settled: dict[str, int]
     unknowns: tuple[Unknown, ...]
     unknown_without_attempt: int
@@ -116,6 +121,8 @@ def audit_messages(
         until=until,
         messages=_plain(audited.messages(connection, since, until)),
         attempts=_plain(audited.attempts(connection, since, until)),
+        sms=_plain(audited.sms(connection, since, until)),
+        spent=_plain(audited.spent(connection, since, until)),
         settled=settled,
         unknowns=unknowns,
         unknown_without_attempt=audited.unknown_without_attempt(connection),

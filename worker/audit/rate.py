@@ -46,7 +46,7 @@ class Finding:
     """The worst window of one budget.
 
     Attributes:
-        kind: whose budget: an automatic task, an SMTP account, a domain at an account.
+        kind: whose budget: an automatic task, an account, a domain at an account.
         id: of the task or account.
         name: of the task or account.
         domain: recipients' domain; "" unless `kind` says so.
@@ -106,7 +106,7 @@ def audit_rate(
     handover_max: timedelta,
     also: Callable[[HandedOver], None] | None = None,
 ) -> RateAudit:
-    """Find the worst window of each automatic task, SMTP account and limited domain.
+    """Find the worst window of each automatic task, account and limited domain.
 
     An answered hand-over counts when its attempt was closed, one without an answer when its
     dot was due. Domains are judged at accounts that had a limit for them at any time.

@@ -43,7 +43,7 @@ def rate(
     until: Moment = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the worst window of each task, SMTP account and limited domain.
+    """Find the worst window of each task, account and limited domain.
 
     From the attempts alone, whatever Redis counted. Times are UTC; without them the last 24
     hours are looked at. The exit code is 1 if a limit was exceeded.
@@ -164,8 +164,20 @@ def _print(found: MessagesAudit) -> None:
     ]
     columns = ["company", "task", "state", "stav", "messages"]
     _section("messages enqueued in the time, as they stand now", states, columns)
-    columns = ["task", "state", "attempts", "recipients"]
-    _section("attempts opened in the time", found.attempts, columns)
+    columns = ["task", "state", "attempts", "cost"]
+    title = "attempts opened in the time; they cost recipients, or segments of SMS"
+    _section(title, found.attempts, columns)
+    if found.sms:
+        columns = ["task", "accepted", "delivered", "undelivered", "awaited", "not_confirmed"]
+        title = "SMS that the gateway accepted in the time, as delivery reports prove"
+        _section(title, found.sms, [*columns, "segments", "price"])
+    if found.spent:
+        columns = ["task", "day", "spent", "attempts", "verdict"]
+        spent = [
+            {**one, "verdict": "agrees" if one["spent"] == one["attempts"] else "DIFFERS"}
+            for one in found.spent
+        ]
+        _section("EUR charged to budgets, and what the attempts come to", spent, columns)
     settled = [{"settled_by": way, "attempts": n} for way, n in found.settled.items()]
     _section("unknown attempts of the time", settled, ["settled_by", "attempts"])
     columns = ["message_id", "task", "opened_at", "settled", "settled_at", "who", "state"]
@@ -192,7 +204,7 @@ def readable(one: Finding) -> dict[str, Any]:
     """A finding as a line of a table."""
     name = {
         "task": f"task {one.name}",
-        "account": f"SMTP account {one.name}",
+        "account": f"account {one.name}",
         "domain": f"domain {one.domain} at {one.name}",
     }[one.kind]
     return {

@@ -20,7 +20,7 @@ MESSAGES = text("""
 """)
 
 ATTEMPTS = text("""
-    SELECT t.name AS task, a.state, count(*) AS attempts, sum(a.cost) AS recipients
+    SELECT t.name AS task, a.state, count(*) AS attempts, sum(a.cost) AS cost
     FROM attempt a JOIN automatic_task t ON t.id = a.task_id
     WHERE a.opened_at > :since AND a.opened_at <= :until
     GROUP BY t.id, t.name, a.state ORDER BY t.name, t.id, a.state
@@ -92,6 +92,42 @@ WITHOUT_RUN = text("""
 """)
 
 
+# What became of the SMS of a time, as their delivery reports prove.
+SMS = text("""
+    SELECT t.name AS task, count(*) AS accepted,
+        count(*) FILTER (WHERE m.state = 'delivered') AS delivered,
+        count(*) FILTER (WHERE m.state = 'undelivered') AS undelivered,
+        count(*) FILTER (WHERE s.awaited) AS awaited,
+        count(*) FILTER (WHERE s.unconfirmed_at IS NOT NULL) AS not_confirmed,
+        sum(s.segments) AS segments, sum(s.price) AS price
+    FROM sms s
+    JOIN message m ON m.id = s.message_id
+    JOIN automatic_task t ON t.id = m.task_id
+    WHERE s.sent_at > :since AND s.sent_at <= :until
+    GROUP BY t.id, t.name ORDER BY t.name, t.id
+""")
+
+# Each attempt's price was added to its day, and corrected with it: both must come to the same.
+SPENT = text("""
+    WITH charged AS (
+        SELECT a.task_id, CAST(a.opened_at AT TIME ZONE c.time_zone AS date) AS day,
+            sum(a.price) AS price
+        FROM attempt a JOIN automatic_task t ON t.id = a.task_id
+        JOIN company c ON c.id = t.company_id
+        WHERE a.price IS NOT NULL AND a.opened_at > CAST(:since AS timestamptz) - interval '1 day'
+          AND a.opened_at <= CAST(:until AS timestamptz) + interval '1 day'
+        GROUP BY 1, 2)
+    SELECT t.name AS task, s.day, s.spent, coalesce(charged.price, 0) AS attempts
+    FROM sms_spend s
+    JOIN automatic_task t ON t.id = s.task_id
+    JOIN company c ON c.id = t.company_id
+    LEFT JOIN charged ON charged.task_id = s.task_id AND charged.day = s.day
+    WHERE s.day >= CAST(CAST(:since AS timestamptz) AT TIME ZONE c.time_zone AS date)
+      AND s.day <= CAST(CAST(:until AS timestamptz) AT TIME ZONE c.time_zone AS date)
+    ORDER BY t.name, s.day
+""")
+
+
 def messages(connection: Connection, since: datetime, until: datetime) -> Sequence[Row[Any]]:
     """How many messages enqueued in a time are in each state, by company and task."""
     return connection.execute(MESSAGES, {"since": since, "until": until}).all()
@@ -136,3 +172,13 @@ def without_run(
     """
     values = {"since": since, "until": until, "grace": grace}
     return connection.execute(WITHOUT_RUN, values).all()
+
+
+def sms(connection: Connection, since: datetime, until: datetime) -> Sequence[Row[Any]]:
+    """What delivery reports say of the SMS that the gateway accepted in a time, by task."""
+    return connection.execute(SMS, {"since": since, "until": until}).all()
+
+
+def spent(connection: Connection, since: datetime, until: datetime) -> Sequence[Row[Any]]:
+    """What was charged to budgets on the days of a time, and what the attempts of each come to."""
+    return connection.execute(SPENT, {"since": since, "until": until}).all()
