@@ -204,9 +204,20 @@ def follow(connection: Connection, message_id: int) -> str | None:
     Returns:
         The message's new state; None if it stays.
     """
+    state, priced = follow_unpriced(connection, message_id)
+    sms_money.correct(connection, priced)
+    return state
+
+
+def follow_unpriced(connection: Connection, message_id: int) -> tuple[str | None, set[uuid.UUID]]:
+    """As `follow`, for a caller that has more messages to lock before any budget.
+
+    Returns:
+        The message's new state, and the attempts that are left for `sms_money.correct`.
+    """
     row = connection.execute(MESSAGE, {"id": message_id}).one_or_none()
     if row is None or row.state == M.SENDING:
-        return None
+        return None, set()
     strays = set(connection.execute(RETURN_STRAYS, {"id": message_id}).scalars()) - {None}
     hand_overs = sms_hand_overs.read(connection, row)
     before = after = M(row.state)
@@ -214,8 +225,7 @@ def follow(connection: Connection, message_id: int) -> str | None:
     if deciding is not None and REACHED[deciding.whole.state][0] in MOVES[before]:
         after = _move(connection, row, deciding)
     _show(connection, row, after, deciding or next(iter(hand_overs), None))
-    sms_money.correct(connection, strays)
-    return None if after is before else after.value
+    return None if after is before else after.value, strays
 
 
 def _deciding(state: MessageState, hand_overs: Sequence[HandOver]) -> HandOver | None:
