@@ -70,6 +70,7 @@ class Control:
         if not 0 <= seconds < math.inf:
             raise ValueError("time does not run back: forward_seconds must be 0 or more")
         now = self._clock.forward(seconds)
+        self._gateway.ledger.note_time(now)
         self._agenda.look_again()
         return {"now": written(now)}
 

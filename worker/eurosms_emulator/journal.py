@@ -18,23 +18,26 @@ class Journal:
     Each event has reached the operating system when `write` returns: it outlives this process,
     not the machine.
 
+    Attributes:
+        before: the events that it found in the file.
+
     Raises:
         OSError: the file cannot be used.
+        ValueError: it holds something else; it is left as it was.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
         self._file: int | None = None
+        self.before: list[Event] = []
         if path is not None:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            os.ftruncate(self._file, _whole_lines(path))
-
-    def events(self) -> Iterator[Event]:
-        """What was written by those before."""
-        if self._path is not None:
-            with self._path.open(encoding="utf-8") as lines:
-                for line in lines:
-                    yield json.loads(line)
+            octets = path.read_bytes()
+            # A kill may have torn the line after the last one that has its end.
+            whole = octets.rfind(b"\n") + 1
+            self.before = list(_events(octets[:whole], path))
+            if octets[whole:] and not octets[whole:].startswith(b"{"):
+                raise ValueError(f"the end of {path} is not an emulator's")
+            os.ftruncate(self._file, whole)
 
     def write(self, *events: Event) -> None:
         """Append events, in one piece."""
@@ -51,6 +54,12 @@ class Journal:
             self._file = None
 
 
-def _whole_lines(path: Path) -> int:
-    """The octets up to the last line that has its end; a kill may have torn the one after it."""
-    return path.read_bytes().rfind(b"\n") + 1
+def _events(octets: bytes, path: Path) -> Iterator[Event]:
+    for number, line in enumerate(octets.splitlines(), start=1):
+        try:
+            event = json.loads(line)
+            if not {"event", "at"} <= event.keys():
+                raise ValueError
+        except (AttributeError, ValueError):
+            raise ValueError(f"line {number} of {path} is not an emulator's") from None
+        yield event

@@ -54,7 +54,7 @@ class Ledger:
         self._pushes_over: set[Reference] = set()
         self._confirmed: set[str] = set()
         self.latest = 0.0
-        for event in journal.events():
+        for event in journal.before:
             self._apply(event)
         if not self.latest:
             self._note({"event": "opened", "at": now, "balance": balance})
@@ -87,6 +87,11 @@ class Ledger:
         with self._lock:
             self._note({"event": "topped-up", "at": now, "amount": amount})
             return self._balance
+
+    def note_time(self, now: float) -> None:
+        """Remember that the clock has come so far."""
+        with self._lock:
+            self._note({"event": "clock", "at": now})
 
     def find(self, uuid: str, now: float) -> tuple[Sms, Segment] | None:
         """The segment of a uuid, of whatever case, unless its days are over."""

@@ -136,9 +136,9 @@ class Pushes:
         self._agenda.at(at, partial(self._try, push))
 
     def _try(self, push: Push) -> None:
+        now = self._clock.now()
         self._figures["sent"] += 1
         confirmed = self._is_confirmed(push)
-        now = self._clock.now()
         wait = min(self.receiver.repeat * 2**push.tries, LONGEST_WAIT_SECONDS)
         if not confirmed and now + wait - push.first_at <= DAY:
             self._later(now + wait, replace(push, tries=push.tries + 1))

@@ -132,11 +132,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         journal = Journal(options.records)
     except OSError as error:
-        return _fail(error)
+        return _fail(f"{error.strerror} ({error.filename})")
+    except ValueError as error:
+        return _fail(str(error))
     try:
         return _run(options, journal)
     except OSError as error:
-        return _fail(error, f"cannot listen on {options.host}:{options.port}, try another port: ")
+        where = f"{options.host}:{options.port}"
+        return _fail(f"cannot listen on {where}, try another port: {error.strerror}")
     finally:
         journal.close()
 
@@ -160,8 +163,6 @@ def _run(options: Options, journal: Journal) -> int:
     return 0
 
 
-def _fail(error: OSError, what: str = "") -> int:
-    reason = error.strerror or str(error)
-    name = f" ({error.filename})" if error.filename else ""
-    sys.stderr.write(f"kadencia: eurosms-emulator {what}{reason}{name}\n")
+def _fail(what: str) -> int:
+    sys.stderr.write(f"kadencia: eurosms-emulator {what}\n")
     return 1
