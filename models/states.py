@@ -106,6 +106,27 @@ SLOVAK: dict[MessageState, str] = {
     S.UNKNOWN: "Neistá",
 }
 
+OBERON: dict[MessageState, str] = {
+    S.READY: SLOVAK[S.READY],
+    S.RELEASED: SLOVAK[S.READY],
+    S.SENDING: SLOVAK[S.READY],
+    S.SENT: SLOVAK[S.SENT],
+    S.DELIVERED: SLOVAK[S.DELIVERED],
+    S.FAILED: SLOVAK[S.FAILED],
+    S.UNDELIVERED: SLOVAK[S.UNDELIVERED],
+    S.SUPPRESSED: SLOVAK[S.HELD],
+    S.EXPIRED: SLOVAK[S.FAILED],
+    S.CANCELLED: SLOVAK[S.HELD],
+    S.HELD: SLOVAK[S.HELD],
+    S.UNKNOWN: SLOVAK[S.HELD],
+}
+"""Each state as one of the six that OBERON has for an SMS, for who reads only these.
+
+*Neodosielať* is what OBERON leaves alone until a person decides: what a person held or cancelled,
+who is barred, and an unknown SMS. Of that, *Odoslané* would say that it went, and *Odoslanie
+neúspešné* ask for sending it once more, and perhaps twice; nobody knows either.
+"""
+
 
 class RecipientState(StrEnum):
     """Where one recipient of a message stands; the message's state is derived from them."""

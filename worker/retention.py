@@ -28,9 +28,12 @@ def retain(engine: Engine, settings: Settings) -> None:
     evidence = timedelta(days=settings.evidence_retention_days)
     done = {
         "bodies_let_go": _in_batches(engine, lambda c: retiring.let_bodies_go(c, bodies)),
+        "texts_let_go": _in_batches(engine, lambda c: retiring.let_texts_go(c, bodies)),
         "messages": _in_batches(engine, lambda c: retiring.drop_messages(c, evidence)),
         "bodies": _in_batches(engine, retiring.drop_bodies),
         "attachments": _in_batches(engine, retiring.drop_attachments),
+        "reports": _in_batches(engine, lambda c: retiring.drop_unmatched_reports(c, evidence)),
+        "inbound_sms": _in_batches(engine, lambda c: retiring.drop_inbound(c, evidence)),
         "journal": _in_batches(engine, lambda c: retiring.drop_journal(c, evidence)),
     }
     if any(done.values()):

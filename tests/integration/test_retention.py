@@ -8,7 +8,15 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.kernel import make_settings, message
-from tests.support.rows import make_attempt, make_body, make_message, make_task
+from tests.support.rows import (
+    make_attempt,
+    make_body,
+    make_message,
+    make_segment,
+    make_sms,
+    make_sms_task,
+    make_task,
+)
 from worker import db, retention
 from worker.outbox import retiring
 
@@ -202,3 +210,66 @@ def test_a_body_that_is_taken_up_at_the_last_moment_does_not_stop_the_rest(engin
 
     assert taken_up in ids(engine, "body")
     assert lonely not in ids(engine, "attachment")
+
+
+def settled_sms(engine, days):
+    """An SMS that was delivered so many days ago, with a segment and its report; its id."""
+    with engine.begin() as connection:
+        task = make_sms_task(connection)
+        made = make_sms(connection, task, state="delivered", settled_at=days_ago(days))
+        make_segment(connection, made.id)
+        report(connection, task, days, made.id)
+    return made.id
+
+
+def report(connection, task, days, message_id=None):
+    """A delivery report that came so many days ago; its id."""
+    query = text("""
+        INSERT INTO delivery_report (account_id, source, segment, status, digest, at, message_id)
+        VALUES (:account, 'any', 1, 'DELIVRD', decode(md5(random()::text), 'hex'), :at, :message)
+        RETURNING id""")
+    values = {"account": task.account_id, "at": days_ago(days), "message": message_id}
+    return connection.execute(query, values).scalar_one()
+
+
+def test_an_sms_loses_its_text_first_and_its_evidence_later(engine, retain):
+    fresh, aged, _ = (settled_sms(engine, days) for days in (29, 31, 101))
+
+    retain()
+
+    with engine.connect() as connection:
+        texts = dict(connection.execute(text("SELECT message_id, text FROM sms")).all())
+        assert set(texts) == {fresh, aged}
+        assert (texts[fresh] is None, texts[aged]) == (False, None)
+        for table in ("sms_segment", "delivery_report", "recipient"):
+            query = text(f"SELECT DISTINCT message_id FROM {table}")
+            assert set(connection.execute(query).scalars()) == {fresh, aged}
+
+
+@pytest.mark.parametrize("state", ["ready", "released", "sending", "held", "unknown"])
+def test_the_text_of_an_sms_that_has_not_ended_is_kept(engine, retain, state):
+    with engine.begin() as connection:
+        make_sms(connection, make_sms_task(connection), state=state, created_at=OLD)
+
+    retain()
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT text FROM sms")).scalar_one()
+
+
+def test_reports_that_fit_no_sms_and_sms_that_came_in_are_kept_as_long_as_evidence(engine, retain):
+    with engine.begin() as connection:
+        task = make_sms_task(connection)
+        fresh, _ = report(connection, task, 99), report(connection, task, 101)
+        query = text("""
+            INSERT INTO inbound_sms (account_id, uuid, sender, recipient, text, stop, at)
+            VALUES (:a, :days, '+421903622237', '+421903622238', 'STOP', true, :at)""")
+        for days in (99, 101):
+            values = {"a": task.account_id, "days": str(days), "at": days_ago(days)}
+            connection.execute(query, values)
+
+    retain()
+
+    assert ids(engine, "delivery_report") == {fresh}
+    with engine.connect() as connection:
+        assert list(connection.execute(text("SELECT uuid FROM inbound_sms")).scalars()) == ["99"]

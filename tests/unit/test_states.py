@@ -9,6 +9,7 @@ import pytest
 from models.states import (
     ENDS,
     MOVES,
+    OBERON,
     SLOVAK,
     MessageState,
     RecipientState,
@@ -102,3 +103,10 @@ def test_what_an_attempt_leaves_behind_is_a_state_to_which_a_sending_message_may
 )
 def test_what_is_still_to_be_done_counts_before_what_was_reached(recipients, state):
     assert derive(recipients) == state
+
+
+def test_every_state_is_one_of_the_six_that_oberon_has_for_an_sms():
+    six = {"Pripravená na odoslanie", "Odoslané", "Neodosielať", "Odoslanie neúspešné"}
+
+    assert set(OBERON) == set(MessageState)
+    assert set(OBERON.values()) == six | {"Nedoručené", "Doručené"}

@@ -9,18 +9,44 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MOVES, SLOVAK, MessageState, Priority, RecipientState, derive
+from models.states import (
+    MOVES,
+    SLOVAK,
+    Channel,
+    MessageState,
+    Priority,
+    RecipientState,
+    derive,
+)
 from worker.outbox import inbox, moving
 
 M, R = MessageState, RecipientState
 
 MESSAGE = text("SELECT m.* FROM message m WHERE m.id = :id FOR UPDATE")
 
+# By itself, once the message is ours: retention may have dropped it while we waited for the row.
+TEXT_LEFT = text("SELECT text IS NOT NULL FROM sms WHERE message_id = :id")
+
 # What is prepared again is tried for as long as a new message, and with all its attempts.
 RENEW = text("""
     UPDATE message SET not_before = clock_timestamp(), expires_at = greatest(
         expires_at, clock_timestamp() + interval '3 days')
     WHERE id = :id
+""")
+
+# What an earlier sending came to no longer holds of the SMS. Its segments, their reports and prices
+# stay: they are the evidence, and a report may still tell that the earlier one arrived.
+RENEW_SMS = text("""
+    UPDATE sms SET awaited = false, asked_at = NULL, unconfirmed_at = NULL, sent_at = NULL,
+        delivered_at = NULL, read_at = NULL, status = NULL
+    WHERE message_id = :id
+""")
+
+# Its reports may still come. When the gateway took it nobody knows; not before it was handed over.
+AWAIT_SMS = text("""
+    UPDATE sms SET awaited = true, asked_at = NULL, unconfirmed_at = NULL, sent_at = coalesce(
+        sent_at, (SELECT max(opened_at) FROM attempt WHERE message_id = :id), clock_timestamp())
+    WHERE message_id = :id
 """)
 
 MARK = text("""
@@ -101,7 +127,7 @@ def cancel(connection: Connection, message_id: int) -> Moved:
 
 
 def resend(connection: Connection, message_id: int, *, to_all: bool = False) -> Moved:
-    """Prepare a message that has ended for sending again, under the same Message-ID.
+    """Prepare a message that has ended for sending again, under the same Message-ID or own key.
 
     Args:
         connection: within a transaction.
@@ -109,7 +135,7 @@ def resend(connection: Connection, message_id: int, *, to_all: bool = False) -> 
         to_all: also to the recipients who have it.
 
     Raises:
-        MoveRefused: it has not ended, its body is gone, or all its recipients have it.
+        MoveRefused: it has not ended, its content is gone, or all its recipients have it.
     """
     row = _locked(connection, message_id, "sent again", RESENT | {M.CANCELLED})
     states = _recipients(connection, message_id)
@@ -132,6 +158,8 @@ def resolve_sent(connection: Connection, message_id: int) -> Moved:
     unsure = [p for p, state in states.items() if state is R.UNKNOWN]
     _mark(connection, message_id, unsure, R.SENT, "sent, as a person has found out")
     states |= dict.fromkeys(unsure, R.SENT)
+    if row.channel == Channel.SMS:
+        connection.execute(AWAIT_SMS, {"id": message_id})
     return _move(connection, row, derive(states.values()), "resolve as sent")
 
 
@@ -139,7 +167,7 @@ def resolve_resend(connection: Connection, message_id: int) -> Moved:
     """Settle an unknown message: a person wants it sent once more.
 
     Raises:
-        MoveRefused: it is not unknown, or its body is gone.
+        MoveRefused: it is not unknown, or its content is gone.
     """
     row = _locked(connection, message_id, "resolved", {M.UNKNOWN})
     states = _recipients(connection, message_id)
@@ -162,11 +190,13 @@ def move_each(
 
 _OBSTACLE = {
     M.SENDING: "wait for the answer",
-    M.UNKNOWN: "settle it with `kadencia mail resolve`",
+    M.UNKNOWN: "settle it with `kadencia {command} resolve`",
     M.READY: "it waits to be sent",
     M.RELEASED: "a worker is about to take it",
-    M.HELD: "`kadencia mail release` lets it go",
+    M.HELD: "`kadencia {command} release` lets it go",
 }
+_ENDED = "it has ended; `kadencia {command} resend` sends it again"
+_COMMAND = {Channel.EMAIL: "mail", Channel.SMS: "sms"}
 
 
 def _locked(
@@ -181,7 +211,7 @@ def _locked(
         raise MoveRefused(message_id, "does not exist")
     state = M(row.state)
     if state not in allowed:
-        hint = _OBSTACLE.get(state, "it has ended; `kadencia mail resend` sends it again")
+        hint = _OBSTACLE.get(state, _ENDED).format(command=_COMMAND[Channel(row.channel)])
         raise MoveRefused(message_id, f"is {state} ({SLOVAK[state]}) and can't be {done}; {hint}")
     return row
 
@@ -193,10 +223,15 @@ def _again(
     wanted: Sequence[int],
     action: str,
 ) -> Moved:
-    if row.body_id is None:
+    is_sms = row.channel == Channel.SMS
+    if is_sms and not connection.execute(TEXT_LEFT, {"id": row.id}).scalar():
+        raise MoveRefused(row.id, "can't be sent again; retention has dropped its text")
+    if not is_sms and row.body_id is None:
         raise MoveRefused(row.id, "can't be sent again; retention has dropped its body")
     _mark(connection, row.id, wanted, R.PENDING, None)
     connection.execute(RENEW, {"id": row.id})
+    if is_sms:
+        connection.execute(RENEW_SMS, {"id": row.id})
     fresh = states | dict.fromkeys(wanted, R.PENDING)
     return _move(connection, row, derive(fresh.values()), action, attempts=0)
 

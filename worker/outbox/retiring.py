@@ -15,7 +15,14 @@ LET_BODIES_GO = text("""
         ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
-# Recipients and attempts go with their message.
+LET_TEXTS_GO = text("""
+    UPDATE sms SET text = NULL WHERE message_id IN (
+        SELECT m.id FROM message m JOIN sms s ON s.message_id = m.id
+        WHERE m.settled_at < statement_timestamp() - CAST(:age AS interval) AND s.text IS NOT NULL
+        ORDER BY m.settled_at LIMIT :batch FOR UPDATE OF m SKIP LOCKED)
+""")
+
+# Recipients, attempts, segments and reports go with their message.
 DROP_MESSAGES = text("""
     DELETE FROM message WHERE id IN (
         SELECT id FROM message WHERE settled_at < statement_timestamp() - CAST(:age AS interval)
@@ -38,6 +45,20 @@ DROP_ATTACHMENTS = text("""
         LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
+# A report without a message is of an SMS that others sent, or that is long gone.
+DROP_UNMATCHED = text("""
+    DELETE FROM delivery_report WHERE id IN (
+        SELECT id FROM delivery_report
+        WHERE message_id IS NULL AND at < statement_timestamp() - CAST(:age AS interval)
+        ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
+DROP_INBOUND = text("""
+    DELETE FROM inbound_sms WHERE id IN (
+        SELECT id FROM inbound_sms WHERE at < statement_timestamp() - CAST(:age AS interval)
+        LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 DROP_JOURNAL = text("""
     DELETE FROM task_run WHERE id IN (
         SELECT id FROM task_run WHERE ended_at < statement_timestamp() - CAST(:age AS interval)
@@ -48,6 +69,11 @@ DROP_JOURNAL = text("""
 def let_bodies_go(connection: Connection, age: timedelta) -> int:
     """Part messages that were settled so long ago from their bodies; returns how many."""
     return connection.execute(LET_BODIES_GO, {"age": age, "batch": BATCH}).rowcount
+
+
+def let_texts_go(connection: Connection, age: timedelta) -> int:
+    """Drop the texts of SMS that were settled so long ago; returns how many."""
+    return connection.execute(LET_TEXTS_GO, {"age": age, "batch": BATCH}).rowcount
 
 
 def drop_messages(connection: Connection, age: timedelta) -> int:
@@ -63,6 +89,16 @@ def drop_bodies(connection: Connection) -> int:
 def drop_attachments(connection: Connection) -> int:
     """Delete files that no body has."""
     return connection.execute(DROP_ATTACHMENTS, {"batch": BATCH}).rowcount
+
+
+def drop_unmatched_reports(connection: Connection, age: timedelta) -> int:
+    """Delete delivery reports that came so long ago and fitted no SMS."""
+    return connection.execute(DROP_UNMATCHED, {"age": age, "batch": BATCH}).rowcount
+
+
+def drop_inbound(connection: Connection, age: timedelta) -> int:
+    """Delete SMS that came in so long ago."""
+    return connection.execute(DROP_INBOUND, {"age": age, "batch": BATCH}).rowcount
 
 
 def drop_journal(connection: Connection, age: timedelta) -> int:
