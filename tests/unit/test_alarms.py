@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
-from worker.core.alarms import (
-    REJECTED_LEAST,
-    AccountFacts,
-    Facts,
-    Kind,
-    TaskFacts,
-    concerns,
-    looks_suspicious,
-)
+from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
+from worker.core.alarms import REJECTED_LEAST, Kind, concerns, looks_suspicious
 
 UNTIL = datetime(2026, 3, 2, 9, 5, tzinfo=UTC)
 
@@ -25,6 +19,10 @@ def task(**changes):
 
 def account(failures, why, until=UNTIL):
     return Facts(accounts=[AccountFacts(7, "relay", failures, until, why)])
+
+
+def gateway(**changes):
+    return Facts(gateways=[GatewayFacts(5, "brána", **changes)])
 
 
 def test_a_fleet_of_which_nothing_is_known_worries_nobody():
@@ -75,6 +73,62 @@ def test_a_fleet_of_which_nothing_is_known_worries_nobody():
             id="ended",
         ),
         pytest.param(
+            Facts(accounts=[AccountFacts(5, "brána", 3, UNTIL, "HTTP 500", sms=True)]),
+            Kind.BREAKER,
+            "eurosms:5",
+            "HTTP 500",
+            id="a breaker at EuroSMS",
+        ),
+        pytest.param(
+            task(sms=True, unknown=1),
+            Kind.UNKNOWN,
+            "task:3",
+            "kadencia sms list --state unknown",
+            id="an unknown SMS",
+        ),
+        pytest.param(
+            task(sms=True, paused_why="NO_BALANCE Not enough credit"),
+            Kind.TASK_PAUSED,
+            "task:3",
+            "NO_BALANCE",
+            id="a task that the product paused",
+        ),
+        pytest.param(
+            task(sms=True, exhausted_until=UNTIL),
+            Kind.BUDGET,
+            "task:3",
+            "until 2026-03-02 09:05 UTC",
+            id="a budget that is used up",
+        ),
+        pytest.param(
+            gateway(poll_failures=3, poll_why="HTTP 502"),
+            Kind.REPORTS,
+            "eurosms:5",
+            "3 times in vain: HTTP 502",
+            id="reports that cannot be had",
+        ),
+        pytest.param(
+            gateway(poll_overdue=True),
+            Kind.REPORTS,
+            "eurosms:5",
+            "not fetched for an hour",
+            id="reports that nobody asks for",
+        ),
+        pytest.param(
+            gateway(balance=Decimal("2.99"), price=Decimal("0.03")),
+            Kind.LOW_BALANCE,
+            "eurosms:5",
+            "2.99 EUR were left",
+            id="credit for fewer than 100 segments",
+        ),
+        pytest.param(
+            gateway(balance=Decimal("-0.5")),
+            Kind.LOW_BALANCE,
+            "eurosms:5",
+            "-0.50 EUR",
+            id="debts, where no price is known",
+        ),
+        pytest.param(
             Facts(silent_servers=["main"]),
             Kind.SERVER_SILENT,
             "server:main",
@@ -96,6 +150,12 @@ def test_a_person_is_told_of(facts, kind, subject, words):
         pytest.param(task(attempts=1000, rejected=19), id="a few refusals"),
         pytest.param(account(2, "connect: refused"), id="a server that restarts"),
         pytest.param(account(0, ""), id="a server that serves"),
+        pytest.param(gateway(poll_failures=2), id="a gateway that restarts"),
+        pytest.param(gateway(price=Decimal("0.05")), id="a balance that nobody has asked for"),
+        pytest.param(
+            gateway(balance=Decimal(3), price=Decimal("0.03")), id="credit for 100 segments"
+        ),
+        pytest.param(gateway(balance=Decimal(5)), id="5 EUR, where no price is known"),
     ],
 )
 def test_an_everyday_matter_is_no_concern(facts):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+
+from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
 
 REJECTED_SHARE = 0.2
 REJECTED_LEAST = 20
@@ -15,13 +17,22 @@ BREAKER_FAILURES = 3
 """Chosen: a restart of the SMTP server is over before its third refusal in a row."""
 
 
+POLL_FAILURES = 3
+"""Chosen: a restart of the gateway is over before the third question after reports has failed."""
+
+LOW_SEGMENTS = 100
+LOW_BALANCE = Decimal(5)
+"""Chosen: what is left is low below the price of so many segments; below so many EUR where no
+price is known."""
+
+
 class Kind(StrEnum):
     """What an alarm is about."""
 
     UNKNOWN = "unknown"
     """Messages wait for a person: nobody knows whether they went."""
     BREAKER = "breaker"
-    """An SMTP account refuses us."""
+    """An account refuses us."""
     AUTH = "auth"
     """An SMTP account refuses our log-in: trying again does not help."""
     SERVER_SILENT = "server-silent"
@@ -30,6 +41,14 @@ class Kind(StrEnum):
     """Suspiciously many recipients are refused."""
     STOPPED = "stopped"
     """Nothing is sent in the whole installation."""
+    TASK_PAUSED = "task-paused"
+    """An automatic task was paused by the product: its account refuses everything."""
+    BUDGET = "budget"
+    """An automatic task has spent all that it may for now."""
+    REPORTS = "reports"
+    """Delivery reports are awaited and cannot be had."""
+    LOW_BALANCE = "low-balance"
+    """An account at EuroSMS is nearly spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +67,6 @@ class Concern:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
-    """An automatic task; counts of attempts are those of the last 15 minutes.
-
-    Attributes:
-        id: its number; None for messages that no task has released.
-        name: as people know it.
-        server: its OAC server.
-        unknown: messages that are unknown.
-        attempts: closed and not void.
-        rejected: of these.
-        stranded: it is due, and its OAC server has no live process.
-    """
-
-    id: int | None
-    name: str
-    server: str
-    unknown: int = 0
-    attempts: int = 0
-    rejected: int = 0
-    stranded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AccountFacts:
-    """An SMTP account that refused us last time."""
-
-    id: int
-    name: str
-    failures: int
-    until: datetime | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the fleet at one moment."""
-
-    stopped_why: str | None = None
-    restored: bool = False
-    tasks: Sequence[TaskFacts] = ()
-    accounts: Sequence[AccountFacts] = ()
-    silent_servers: Collection[str] = ()
-
-
 def concerns(facts: Facts) -> list[Concern]:
     """What a person should look at now.
 
@@ -103,6 +77,7 @@ def concerns(facts: Facts) -> list[Concern]:
         *_of_installation(facts),
         *(one for task in facts.tasks for one in _of_task(task)),
         *(one for account in facts.accounts for one in _of_account(account)),
+        *(one for gateway in facts.gateways for one in _of_gateway(gateway)),
         *(_silent(name) for name in facts.silent_servers),
     ]
 
@@ -131,7 +106,7 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             Kind.UNKNOWN,
             subject,
             f"{task.name}: of {task.unknown} messages nobody knows whether they went; "
-            f"see `kadencia mail list --state unknown`, settle with `kadencia mail resolve`",
+            f"{settle_unknown(sms=task.sms)}",
         )
     if looks_suspicious(task.attempts, task.rejected):
         yield Concern(
@@ -147,6 +122,31 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             f"{task.name} is due, but its OAC server {task.server} does not run; start "
             f"`kadencia worker --server {task.server}`, or give the task another server",
         )
+    if task.paused_why is not None:
+        yield Concern(
+            Kind.TASK_PAUSED,
+            subject,
+            f"{task.name} was paused, since its account refuses everything: {task.paused_why}; "
+            f"mend that, then run `kadencia task resume`",
+        )
+    if task.exhausted_until is not None:
+        yield Concern(
+            Kind.BUDGET,
+            subject,
+            f"{task.name} has used up its budget and sends nothing until "
+            f"{task.exhausted_until:%Y-%m-%d %H:%M} UTC; `kadencia task set-sms` raises it",
+        )
+
+
+def settle_unknown(*, sms: bool) -> str:
+    """What a person does about unknown messages.
+
+    >>> settle_unknown(sms=False)
+    'see `kadencia mail list --state unknown`, settle with `kadencia mail resolve`'
+    """
+    command = "kadencia sms" if sms else "kadencia mail"
+    how = f"`{command} resend` or `{command} cancel`" if sms else f"`{command} resolve`"
+    return f"see `{command} list --state unknown`, settle with {how}"
 
 
 def looks_suspicious(attempts: int, rejected: int) -> bool:
@@ -159,7 +159,7 @@ def looks_suspicious(attempts: int, rejected: int) -> bool:
 
 
 def _of_account(account: AccountFacts) -> Iterator[Concern]:
-    subject = f"smtp:{account.id}"
+    subject = f"{'eurosms' if account.sms else 'smtp'}:{account.id}"
     if is_log_in(account.why):
         yield Concern(
             Kind.AUTH,
@@ -175,6 +175,43 @@ def _of_account(account: AccountFacts) -> Iterator[Concern]:
             f"{account.name} was left alone{until} after {account.failures} failures in a row: "
             f"{account.why}",
         )
+
+
+def _of_gateway(gateway: GatewayFacts) -> Iterator[Concern]:
+    subject = f"eurosms:{gateway.id}"
+    if gateway.poll_failures >= POLL_FAILURES:
+        yield Concern(
+            Kind.REPORTS,
+            subject,
+            f"{gateway.name}: delivery reports were asked for {gateway.poll_failures} times in "
+            f"vain: {gateway.poll_why}; `kadencia eurosms test` tries the account. EuroSMS keeps "
+            f"them for 7 days",
+        )
+    elif gateway.poll_overdue:
+        yield Concern(
+            Kind.REPORTS,
+            subject,
+            f"{gateway.name}: delivery reports are awaited and were not fetched for an hour; see "
+            f"that `kadencia beat` runs, and a worker that sends SMS",
+        )
+    if is_low(gateway.balance, gateway.price):
+        yield Concern(
+            Kind.LOW_BALANCE,
+            subject,
+            f"{gateway.name}: {gateway.balance:.2f} EUR were left when last seen; top it up, then "
+            f"run `kadencia eurosms balance`",
+        )
+
+
+def is_low(balance: Decimal | None, price: Decimal | None) -> bool:
+    """Whether what is left of an account's credit, in EUR, will soon be spent.
+
+    >>> is_low(Decimal("4.99"), None), is_low(Decimal(4), Decimal("0.03")), is_low(None, None)
+    (True, False, False)
+    """
+    if balance is None:
+        return False
+    return balance < (LOW_BALANCE if price is None else LOW_SEGMENTS * price)
 
 
 def is_log_in(why: str) -> bool:

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
-from worker.core.alarms import AccountFacts, Facts, TaskFacts
+from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
 
 FAILURES_WINDOW = timedelta(minutes=15)
 STRANDED_AFTER = timedelta(seconds=60)
 """Chosen: a server that is restarted is back by then."""
+REPORTS_OVERDUE_AFTER = timedelta(hours=1)
+"""Chosen: of the 7 days for which the gateway keeps them, enough is left to mend it."""
 
 INSTALLATION = text("""
     SELECT CASE WHEN stopped_at IS NOT NULL THEN coalesce(stopped_why, '') END AS stopped_why,
@@ -30,17 +32,49 @@ ATTEMPTS = text("""
 
 # Beat makes a task due when there is mail for it, and passes over one without a server.
 TASKS = text("""
-    SELECT t.id, t.name, s.name AS server,
+    SELECT t.id, t.name, s.name AS server, t.channel = 'sms' AS sms, t.paused_why,
+        CASE WHEN t.active AND k.exhausted_until > clock_timestamp() THEN k.exhausted_until END
+            AS exhausted_until,
         coalesce(t.next_run_at < clock_timestamp() - :stranded_after, false)
         AND t.active AND NOT EXISTS (
             SELECT FROM process p
-            WHERE p.server_id = s.id AND p.beat_at > clock_timestamp() - :silent_after) AS stranded
-    FROM automatic_task t JOIN server s ON s.id = t.server_id ORDER BY t.id
+            WHERE p.server_id = s.id AND p.beat_at > clock_timestamp() - :silent_after
+              AND CASE t.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0) AS stranded
+    FROM automatic_task t JOIN server s ON s.id = t.server_id
+    LEFT JOIN sms_task k ON k.task_id = t.id
+    ORDER BY t.id
 """)
 
 ACCOUNTS = text("""
-    SELECT id, name, breaker_failures, breaker_until, coalesce(breaker_why, '') AS why
+    SELECT id, name, breaker_failures, breaker_until, coalesce(breaker_why, '') AS why,
+        channel = 'sms' AS sms
     FROM account WHERE enabled AND breaker_failures > 0 ORDER BY id
+""")
+
+# Of accounts that share an integration, and so its reports, the first stands for all. How long
+# reports have been awaited is looked at only where none were fetched of late.
+GATEWAYS = text("""
+    SELECT a.id, a.name, e.balance,
+        coalesce(e.price, (SELECT max(price) FROM eurosms_price WHERE account_id = a.id)) AS price,
+        CASE WHEN first.id = a.id THEN coalesce(p.failures, 0) ELSE 0 END AS poll_failures,
+        first.id = a.id AND p.id IS NOT NULL
+            AND coalesce(p.polled_at < clock_timestamp() - :overdue_after, true)
+            AND EXISTS (
+                SELECT FROM sms JOIN message m ON m.id = sms.message_id
+                JOIN automatic_task t ON t.id = m.task_id
+                JOIN eurosms_account of ON of.account_id = t.account_id
+                WHERE sms.awaited AND sms.sent_at < clock_timestamp() - :overdue_after
+                  AND (of.base_url, of.integration_id) = (e.base_url, e.integration_id))
+            AS poll_overdue,
+        coalesce(p.why, '') AS poll_why
+    FROM account a JOIN eurosms_account e ON e.account_id = a.id
+    LEFT JOIN eurosms_poll p
+        ON (p.base_url, p.integration_id) = (e.base_url, e.integration_id)
+    CROSS JOIN LATERAL (
+        SELECT min(b.id) AS id FROM account b JOIN eurosms_account f ON f.account_id = b.id
+        WHERE b.enabled AND (f.base_url, f.integration_id) = (e.base_url, e.integration_id)
+    ) AS first
+    WHERE a.enabled ORDER BY a.id
 """)
 
 # An ordered stop takes its process's row away; one that is left and old tells of a crash.
@@ -59,10 +93,18 @@ def facts(connection: Connection, silent_after: timedelta) -> Facts:
         restored=installation.restored,
         tasks=_tasks(connection, silent_after),
         accounts=[
-            AccountFacts(a.id, a.name, a.breaker_failures, a.breaker_until, a.why) for a in accounts
+            AccountFacts(a.id, a.name, a.breaker_failures, a.breaker_until, a.why, a.sms)
+            for a in accounts
         ],
+        gateways=gateways(connection),
         silent_servers=list(connection.execute(SILENT, {"silent_after": silent_after}).scalars()),
     )
+
+
+def gateways(connection: Connection) -> list[GatewayFacts]:
+    """Enabled accounts at EuroSMS: what is left, and whether reports come."""
+    found = connection.execute(GATEWAYS, {"overdue_after": REPORTS_OVERDUE_AFTER})
+    return [GatewayFacts(**row._mapping) for row in found]
 
 
 def _tasks(connection: Connection, silent_after: timedelta) -> list[TaskFacts]:
@@ -79,6 +121,9 @@ def _tasks(connection: Connection, silent_after: timedelta) -> list[TaskFacts]:
             attempts=attempts[row.id].attempts if row.id in attempts else 0,
             rejected=attempts[row.id].rejected if row.id in attempts else 0,
             stranded=row.stranded,
+            sms=row.sms,
+            paused_why=row.paused_why,
+            exhausted_until=row.exhausted_until,
         )
         for row in connection.execute(
             TASKS, {"silent_after": silent_after, "stranded_after": STRANDED_AFTER}
