@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.emulator import IID, EmulatorProcess, order, sign
+from worker.core.sms_text import Encoding, measure
+from worker.eurosms_emulator import alphabet
 
 NUMBER = 421903622237
 
@@ -165,6 +169,14 @@ def test_a_text_is_kept_as_the_phone_shows_it_with_a_uuid_for_each_segment(
     assert record["text"] == shown
     assert len(record["uuids"]) == segments
     assert answer["uuid"] == [uuid.upper() for uuid in record["uuids"]]
+
+
+@given(st.text(st.sampled_from("aZ0 \n@Ñ€[]^~|žô😀𝄞"), min_size=1, max_size=320))
+def test_the_gateway_and_the_product_count_segments_alike(text):
+    measured = measure(text)
+
+    flags = 7 if measured.encoding is Encoding.UCS2 else 3
+    assert alphabet.segments(alphabet.as_delivered(text, flags), flags) == measured.segments
 
 
 def test_the_same_own_key_is_taken_twice_and_counted(gateway):

@@ -165,7 +165,8 @@ def test_refusals_can_have_an_http_status_of_their_own():
     [
         pytest.param("faults", {"faults": [{"kind": "sulk"}]}, "is no fault", id="no fault"),
         pytest.param("faults", {"faults": [{}]}, "is no fault", id="a fault without a kind"),
-        pytest.param("faults", {}, "faults", id="no list"),
+        pytest.param("faults", {}, "the body has no 'faults'", id="no list"),
+        pytest.param("faults", {"faults": ["slow"]}, "name its kind", id="a fault as text"),
         pytest.param("clock", {"forward_seconds": -1}, "does not run back", id="back in time"),
         pytest.param("balance", {"add": "x"}, "no amount", id="no amount"),
         pytest.param("faults", [], "not a JSON object", id="a list"),

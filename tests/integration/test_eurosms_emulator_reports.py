@@ -185,6 +185,7 @@ def test_a_group_is_reported_once_beside_the_others(gateway):
         pytest.param(f"any/{IID}/trxid-7/{sign('trxid-7')}", "ERR_OTHER", id="seven characters"),
         pytest.param(f"any/{IID}/{'x' * 65}/{sign('x' * 65)}", "ERR_OTHER", id="sixty-five"),
         pytest.param(f"group/{IID}/17/{sign(17)}", "ERR_OTHER", id="a group of nobody"),
+        pytest.param(f"group/{IID}/²/{sign('²')}", "ERR_OTHER", id="a group without a number"),
         pytest.param(f"group/{IID}/17/{sign(18)}", "WRONG_SIGNATURE", id="signed for another"),
     ],
 )

@@ -44,7 +44,9 @@ class Control:
             return as_json({"error": "the body is not a JSON object"}, 400)
         try:
             return as_json(way(request.fields or {}))
-        except (argparse.ArgumentTypeError, KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            return as_json({"error": f"the body has no {error}"}, 400)
+        except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
             return as_json({"error": str(error)}, 400)
 
     def _records(self, _: Mapping[str, Any]) -> dict[str, Any]:

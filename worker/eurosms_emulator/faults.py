@@ -51,8 +51,11 @@ PATHS = {
     Kind.LOST_ANSWER: "status/any",
     Kind.REFUSE: "send/*",
     Kind.NO_BALANCE: "send/*",
+    Kind.LATE: "send/*",
+    Kind.OUT_OF_ORDER: "send/*",
 }
-"""What a fault strikes if it names no path; the others strike everything."""
+"""What a fault strikes if it names no path; the others strike everything. What comes of an SMS is
+settled when it is sent; `doubled` strikes `status/any` and `push`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Fault:
         times: how often at most; None is always.
         after: how many times it lets pass first.
         chance: of each time, 0 to 1.
-        seconds: for those that take time.
+        seconds: for those that take time; of the emulator's clock for `late`.
         code: for `refuse`.
         carry_out: whether `error-…`, `html` and `redirect` do what was asked for before they lie.
     """
@@ -103,6 +106,8 @@ class Fault:
         Raises:
             ValueError: there is no such kind, name or value; the text says why.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{values!r} is no fault; name its kind and what else it needs")
         if values.get("kind") not in list(Kind):
             raise ValueError(f"{values.get('kind')!r} is no fault; choose from {', '.join(Kind)}")
         known = [field.name for field in fields(cls)]

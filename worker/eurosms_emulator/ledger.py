@@ -50,6 +50,7 @@ class Ledger:
         self._handed: dict[str, tuple[float, list[Reference]]] = {}
         self._repeated: set[Reference] = set()
         self._groups: dict[int, list[Sms]] = {}
+        self._last_group = 1_000_000
         self._group_asked: dict[int, float] = {}
         self._pushes_over: set[Reference] = set()
         self._confirmed: set[str] = set()
@@ -78,9 +79,8 @@ class Ledger:
     def new_group(self) -> int:
         """The number of a group that nobody has yet."""
         with self._lock:
-            number = max(self._groups, default=1_000_000) + 1
-            self._groups[number] = []
-            return number
+            self._last_group += 1
+            return self._last_group
 
     def top_up(self, amount: int, now: float) -> int:
         """Add thousandths of a euro; returns the balance."""
@@ -199,6 +199,7 @@ class Ledger:
         self._accepted[sms.key or ""] += 1
         if sms.group is not None:
             self._groups.setdefault(sms.group, []).append(sms)
+            self._last_group = max(self._last_group, sms.group)
         for segment in sms.segments:
             self._by_uuid[segment.uuid] = (sms, segment)
             for at, index in segment.told:

@@ -30,6 +30,9 @@ _PRICES = "\n".join(
     for start, one in NETWORKS.items()
 )
 _KINDS = textwrap.fill(", ".join(Kind), 92, subsequent_indent="  ", break_on_hyphens=False)
+_PATHS = textwrap.fill(
+    ", ".join(f"{kind} {path}" for kind, path in PATHS.items()), 92, subsequent_indent="  "
+)
 EPILOG = f"""\
 magic numbers: by their last two digits, what follows ENROUTE and ACCEPTD (else DELIVRD):
 {_FATES}
@@ -43,8 +46,9 @@ faults: KIND[:NAME=VALUE[,NAME=VALUE…]]
   names: number (shell pattern for recipients), path (shell pattern such as send/* or status/any),
   times (at most), after (lets so many pass first), chance (0 to 1), seconds (of slow and late),
   code (of refuse), carry_out (yes, no: whether error-json, error-html, html and redirect do what
-  was asked for). Without a path they strike everything, but
-  {", ".join(f"{kind} {path}" for kind, path in PATHS.items())}.
+  was asked for). doubled has the paths status/any and push. Without a path they strike
+  everything, but
+  {_PATHS}.
 
 control, on the same address, in JSON: GET /emulator/records, GET /emulator/figures,
   GET and POST /emulator/faults, POST /emulator/clock, /emulator/balance, /emulator/push,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from threading import local
+from threading import Lock, local
 from typing import Any
 
 import requests
@@ -92,6 +92,7 @@ class Pushes:
         self._faults = faults
         self._clock = clock
         self._own = local()
+        self._counting = Lock()
         self._figures: Counter[str] = Counter(dict.fromkeys(("sent", "confirmed", "given_up"), 0))
 
     def figures(self) -> dict[str, int]:
@@ -137,15 +138,19 @@ class Pushes:
 
     def _try(self, push: Push) -> None:
         now = self._clock.now()
-        self._figures["sent"] += 1
+        self._count("sent")
         confirmed = self._is_confirmed(push)
         wait = min(self.receiver.repeat * 2**push.tries, LONGEST_WAIT_SECONDS)
         if not confirmed and now + wait - push.first_at <= DAY:
             self._later(now + wait, replace(push, tries=push.tries + 1))
             return
-        self._figures["confirmed" if confirmed else "given_up"] += 1
+        self._count("confirmed" if confirmed else "given_up")
         if push.change is not None:
             self._ledger.push_over(*push.change, now, confirmed=confirmed)
+
+    def _count(self, what: str) -> None:
+        with self._counting:
+            self._figures[what] += 1
 
     def _is_confirmed(self, push: Push) -> bool:
         try:

@@ -159,7 +159,7 @@ class Sending:
             raise Refused(codes, more if group is not None else None)
         dry = name.startswith("test/")
         pairs = zip(message.good, begins, strict=True)
-        taken = [self._sms(message, one, begin, group, dry=dry) for one, begin in pairs]
+        taken = [self._sms(name, message, one, begin, group) for one, begin in pairs]
         try:
             if not dry:
                 self._ledger.accept(taken)
@@ -179,10 +179,10 @@ class Sending:
         return [fault.code] if fault else []
 
     def _sms(
-        self, message: Message, one: Recipient, begin: float, group: int | None, *, dry: bool
+        self, path: str, message: Message, one: Recipient, begin: float, group: int | None
     ) -> Sms:
-        late = None if dry else self._faults.strike(Kind.LATE, "report", [one.digits])
-        disorder = None if dry else self._faults.strike(Kind.OUT_OF_ORDER, "report", [one.digits])
+        late = self._faults.strike(Kind.LATE, path, [one.digits])
+        disorder = self._faults.strike(Kind.OUT_OF_ORDER, path, [one.digits])
         seconds = late.seconds if late else 0.0
         parts = []
         for place in range(1, message.segments + 1):

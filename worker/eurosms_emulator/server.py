@@ -10,6 +10,7 @@ import struct
 import sys
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from threading import Thread
 from typing import Any
 
@@ -44,6 +45,10 @@ class Server(ThreadingHTTPServer):
         self.control = control
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind, without asking the DNS for the address's name as `HTTPServer` would."""
+        TCPServer.server_bind(self)
 
     @property
     def url(self) -> str:
