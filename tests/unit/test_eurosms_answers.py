@@ -166,6 +166,10 @@ def test_a_wrapper_whose_reasons_cannot_be_read_is_a_refusal_for_now(err_list):
     assert one({"err_code": "FAILED", "err_list": err_list}).consequence is Consequence.RETRY
 
 
+def test_a_code_without_a_description_is_described_by_us():
+    assert one({"err_code": "NO_BALANCE", "err_desc": None}).text == "not enough credit"
+
+
 def test_reasons_without_a_wrapper_are_read_as_well():
     answer = one({"err_list": {"err_code": "WRONG_NUMBER", "err_desc": "Wrong number"}})
 

@@ -43,7 +43,7 @@ class SendAnswer:
         outcome: as for a mail.
         consequence: what it asks us to do.
         code: the deciding word, as the gateway wrote it; "" if none came.
-        text: its description of it, or ours of what came instead; one line.
+        text: its description of it, or ours of that or of what came instead; one line.
         uuids: of the segments, in lower case; reports carry them.
         certainty: how well we know that it means this.
     """
@@ -204,7 +204,8 @@ def _judge(status: int, code: str, text: str, named: tuple[str, ...]) -> SendAns
     """What one code means, with the uuids that came with it."""
     known = send_code(code)
     if known is not None:
-        return _with_uuids(_answer(known.consequence, text, known.certainty, code), named)
+        answer = _answer(known.consequence, text or known.meaning, known.certainty, code)
+        return _with_uuids(answer, named)
     if named:
         return replace(_answer(Consequence.ACCEPTED, text, Certainty.INFERRED, code), uuids=named)
     if not code:
