@@ -16,6 +16,8 @@ from worker.cli import app
 from worker.cli.lazy import Later
 from worker.cli.output import Exit
 from worker.core.alarms import Kind
+from worker.core.eurosms_codes import SEND_CODES
+from worker.core.sms_reports import DELIVERY_STATUSES
 from worker.crashpoints import CrashPoint
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,20 @@ def test_every_file_that_is_named_exists(document):
 
     missing = [one for one in files if "/" in one and not (ROOT / one).exists()]
     assert missing == []
+
+
+def test_every_code_and_status_of_the_gateway_is_told_with_its_meaning():
+    told = [tuple(row) for row in rows(DOCS / "sms.md")]
+
+    codes = {(code.code, code.meaning, code.certainty.value) for code in SEND_CODES.values()}
+    statuses = {
+        (status.code, status.words, "yes" if status.final else "no")
+        for status in DELIVERY_STATUSES.values()
+    }
+    assert {row[:3] for row in told} - {("code", "meaning", "certainty")} == (
+        codes | statuses | {("status", "meaning", "final")}
+    )
+    assert all(row[3] for row in told)
 
 
 def test_the_page_on_configuration_lists_every_setting_with_its_default():
