@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class CrashPoint(StrEnum):
-    """The arrows of a sweep and of a send; `docs/architecture.md` says what each leaves behind."""
+    """The arrows of a sweep, a send and a poll; `docs/architecture.md` says what each leaves."""
 
     SWEEP_LEASED = "sweep-leased"
     SWEEP_HALF_PUBLISHED = "sweep-half-published"
@@ -25,6 +25,8 @@ class CrashPoint(StrEnum):
     DOT_SENT = "dot-sent"
     ANSWERED = "answered"
     SETTLED = "settled"
+    POLL_ASKED = "poll-asked"
+    POLL_ANSWERED = "poll-answered"
 
 
 _armed_in: Path | None = None
