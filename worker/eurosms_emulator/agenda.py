@@ -14,6 +14,9 @@ from worker.eurosms_emulator.times import Clock
 THREADS = 4
 """Chosen: a receiver that is slow to confirm one push does not hold up all others."""
 
+LONGEST_WAIT_SECONDS = 3600.0
+"""Chosen: an SMS may be for the year 9999, and a thread cannot wait for so long in one go."""
+
 
 class Agenda:
     """Does each thing once its moment has come, on threads of its own that end with the process."""
@@ -55,7 +58,9 @@ class Agenda:
     def _next(self) -> Callable[[], None]:
         with self._changed:
             while True:
-                wait = self._clock.wait(self._entries[0][0]) if self._entries else None
+                wait = LONGEST_WAIT_SECONDS
+                if self._entries:
+                    wait = min(wait, self._clock.wait(self._entries[0][0]))
                 if wait == 0.0:
                     self._changed.notify()  # another thread, for the next one
                     return heapq.heappop(self._entries)[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,9 @@ from worker.eurosms_emulator.gateway import Gateway
 from worker.eurosms_emulator.options import loopback_url, thousandths
 from worker.eurosms_emulator.protocol import is_number
 from worker.eurosms_emulator.pushes import Format, Receiver
-from worker.eurosms_emulator.times import Clock, written
+from worker.eurosms_emulator.times import DAY, Clock, written
+
+LONGEST_LEAP_SECONDS = 3_653 * DAY
 
 
 class Control:
@@ -69,8 +70,8 @@ class Control:
 
     def _forward(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         seconds = float(fields["forward_seconds"])
-        if not 0 <= seconds < math.inf:
-            raise ValueError("time does not run back: forward_seconds must be 0 or more")
+        if not 0 <= seconds <= LONGEST_LEAP_SECONDS:
+            raise ValueError("time does not run back: forward_seconds must be 0 to ten years")
         now = self._clock.forward(seconds)
         self._gateway.ledger.note_time(now)
         self._agenda.look_again()

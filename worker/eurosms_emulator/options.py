@@ -172,7 +172,13 @@ def _parser() -> argparse.ArgumentParser:
         help="from sending to delivery (%(default)s)")  # fmt: skip
     add("--plain-numbers", action="store_true", help="no number is magic: all are delivered")
     add("--keep-days", type=_seconds, default=7.0, help="of statuses (%(default)s)")
-    add("--clock-offset", type=float, default=0.0, metavar="SECONDS", help="ahead of the real time")
+    add(
+        "--clock-offset",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="ahead of the real time",
+    )
     add("--days-per-second", type=_seconds, metavar="DAYS", help="how fast its clock runs")
     _add_pushes(parser)
     add("--fault", type=_fault, action="append", default=[], metavar="KIND[:…]", help="see below")
