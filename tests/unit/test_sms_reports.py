@@ -129,7 +129,18 @@ def test_a_refusal_to_report_has_its_word():
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b'{"dlrs":[{"rcpt":4219', b"<html>", b"[]", b"{}", b"null", b'{"count": 0}'],
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"dlrs":[{"rcpt":4219', id="truncated"),
+        pytest.param(b"<html>", id="a page"),
+        pytest.param(b"[]", id="an empty list"),
+        pytest.param(b"{}", id="an empty object"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'{"count":0,"err_code":"OK"}', id="a count alone"),
+        pytest.param(b'{"dlrs":null,"err_code":"ok"}', id="null for a list"),
+        pytest.param(b'{"dlrs":{"0":{}},"err_code":"OK"}', id="an object for a list"),
+        pytest.param(b'{"dlrs":[],"count":2,"err_code":"OK"}', id="two, and none listed"),
+    ],
 )
 def test_what_is_no_answer_is_not_taken_for_nothing_new(body):
     assert read_reports(body, ZONE).unreadable

@@ -180,13 +180,15 @@ def read_reports(body: bytes, zone: ZoneInfo) -> Reports:
     Reports(reports=(), count=0, err_code='OK', unreadable=None)
     """
     found = read_json(body)
-    if not isinstance(found, dict) or not ("dlrs" in found or found.get("err_code")):
+    if not isinstance(found, dict):
         return _unreadable(found)
-    return Reports(
-        reports=tuple(_report(entry, zone) for entry in entries(found.get("dlrs"))),
-        count=whole(found.get("count")),
-        err_code=word(found.get("err_code")),
-    )
+    listed, count = found.get("dlrs"), whole(found.get("count"))
+    code = word(found.get("err_code"))
+    none_came = not isinstance(listed, list) or (count and not listed)
+    if none_came and code.upper() in ("", "OK"):
+        return _unreadable(found)
+    reports = tuple(_report(entry, zone) for entry in entries(listed))
+    return Reports(reports, count, code)
 
 
 def read_status_one(body: bytes, zone: ZoneInfo) -> Reports:
