@@ -399,6 +399,7 @@ def test_statuses_are_asked_for_at_their_addresses():
     [
         pytest.param("200 OK", "[]", id="an empty list"),
         pytest.param("200 OK", '{"err_code":"ERR_NO_SUCH_UUID"}', id="its word"),
+        pytest.param("200 OK", '{"err_code":"err_no_such_uuid"}', id="in small letters"),
         pytest.param("404 Not Found", '{"err_code":"ERR_NO_SUCH_UUID"}', id="with an error"),
     ],
 )
@@ -434,6 +435,13 @@ def test_a_trxid_that_the_gateway_would_not_take_is_refused_at_once(trxid):
 def test_reports_that_did_not_come_are_never_taken_for_none(status, body, error):
     with Gateway(answering(body, status=status)) as gateway, pytest.raises(error, match="gateway"):
         client(gateway.url).status_any(TRXID)
+
+
+def test_nothing_new_is_nothing_new_in_small_letters_too():
+    with Gateway(answering(NOTHING_NEW.lower())) as gateway:
+        reports = client(gateway.url).status_any(TRXID)
+
+    assert reports.reports == ()
 
 
 def test_reports_that_came_with_a_strange_word_are_kept():

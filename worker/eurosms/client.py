@@ -16,7 +16,7 @@ from worker.core.eurosms_answers import (
     read_send_one,
     unanswered,
 )
-from worker.core.eurosms_codes import Consequence, send_code
+from worker.core.eurosms_codes import Consequence, folded, send_code
 from worker.core.replies import readable
 from worker.core.sms_reports import NO_SUCH_UUID, Reports, read_reports, read_status_one
 from worker.errors import GatewayRefused, GatewayUnavailable, TransportUnavailable
@@ -116,7 +116,9 @@ class EuroSms:
         """
         answer = self._get(f"/api/v3/status/one/{quote(uuid, safe='')}")
         reports = read_status_one(answer.body, self._settings.zone)
-        return reports if reports.err_code == NO_SUCH_UUID else self._checked(answer, reports)
+        if folded(reports.err_code) == NO_SUCH_UUID:
+            return reports
+        return self._checked(answer, reports)
 
     def balance(self) -> Balance:
         """What is left to spend.
@@ -160,9 +162,10 @@ class EuroSms:
         """The reports, if it is certain that there are these and no others."""
         if reports.unreadable:
             raise self._by_status(answer, reports.unreadable)
-        if reports.reports or (reports.err_code in ("", "OK") and answer.status < 300):
+        fine = folded(reports.err_code) in ("", "OK")
+        if reports.reports or (fine and answer.status < 300):
             return reports
-        if reports.err_code in ("", "OK"):
+        if fine:
             raise self._by_status(answer, _glimpse(answer))
         code = send_code(reports.err_code)
         if code is None or code.consequence in (Consequence.RETRY, Consequence.UNKNOWN):
