@@ -11,6 +11,9 @@ from models.sms import EurosmsAccount
 from worker.eurosms import EuroSmsSettings
 from worker.vault import Vault
 
+PUSH_PATH = "/hooks/eurosms/"
+"""Where reports are pushed to; each account's secret follows."""
+
 OF_ACCOUNT = (
     Account.id,
     Account.company_id,

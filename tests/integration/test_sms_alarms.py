@@ -113,7 +113,9 @@ def test_reports_that_nobody_fetches_concern_the_account(
 )
 def test_credit_that_runs_out_concerns_the_account(connection, task, balance, price, seen, raised):
     values = {"balance": balance, "price": price}
-    connection.execute(text("UPDATE eurosms_account SET balance = :balance, price = :price"), values)
+    connection.execute(
+        text("UPDATE eurosms_account SET balance = :balance, price = :price"), values
+    )
     if seen is not None:
         connection.execute(
             text("INSERT INTO eurosms_price VALUES (:id, '+421', '231.1', :price, now())"),

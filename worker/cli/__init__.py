@@ -59,6 +59,7 @@ def _register() -> None:
         Later("task", "task:app", "Automatic tasks: what sends which messages, how fast."),
         Later("mail", "mail:app", "Messages: enqueue, look at, and move by hand."),
         Later("smtp", "smtp:app", "SMTP accounts, and whether they work."),
+        Later("eurosms", "eurosms:app", "Accounts at EuroSMS, and whether they work."),
         Later("server", "server:app", "OAC servers: their processes, backlog and rate."),
         Later("company", "company:app", "Companies."),
         Later("establishment", "establishment:app", "Establishments: branches and shops."),

@@ -15,7 +15,7 @@ from models.sms import EurosmsAccount, EurosmsPoll, EurosmsPrice, SmsTask
 from models.states import Channel
 from worker.core.content import shown
 from worker.eurosms import BASE_URL
-from worker.eurosms_accounts import eurosms_accounts
+from worker.eurosms_accounts import PUSH_PATH, eurosms_accounts
 from worker.outbox import sms_polls
 from worker.registers import RegisterError, accounts, audit, waking
 from worker.registers.eurosms_rules import checked
@@ -160,15 +160,15 @@ def note_balance(connection: Connection, account_id: int, balance: Decimal) -> N
     )
 
 
-def new_push_secret(connection: Connection, account: Row[Any]) -> str:
-    """Make the secret part of the path to which reports are pushed; the last one ends.
+def push_path(connection: Connection, account: Row[Any]) -> str:
+    """Make the path to which an account's reports are pushed; the one before ends.
 
-    Only its digest is kept: nobody can read it again.
+    Only a digest of its secret part is kept: nobody can read it again.
     """
     secret = secrets.token_urlsafe(SECRET_OCTETS)
     digest = hashlib.sha256(secret.encode()).digest()
     audit.change(connection, EurosmsAccount, KIND, account.id, {"push_secret": digest})
-    return secret
+    return f"{PUSH_PATH}{secret}"
 
 
 def end_push(connection: Connection, account: Row[Any]) -> bool:
