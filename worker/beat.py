@@ -1,4 +1,4 @@
-"""Beat: Celery's own for the static entries, and the table of automatic tasks for the sweeps.
+"""Beat: Celery's own for the static entries; the tables for sweeps, and polls of the gateway.
 
 Any number may run, and none leads: a due task is taken by compare-and-set, so each sweep is
 enqueued by one of them.
@@ -18,9 +18,9 @@ from celery import beat
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings.names import Task, sweep_queue
+from settings.names import Task, eurosms_reports_queue, sweep_queue
 from worker import bootstrap, db
-from worker.outbox import waking
+from worker.outbox import sms_polls, waking
 
 log = structlog.get_logger()
 
@@ -29,6 +29,9 @@ IDLE_SECONDS = 1.0
 NET_SECONDS = 2.0
 """Chosen: how often idle tasks are looked through for what no notification announced."""
 AWAY_SECONDS = 1.0
+
+OPTIONS = {"expires": 3600}
+"""Of a poll, as of the static entries: while no process takes them, they would pile up."""
 
 CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task")
 
@@ -87,8 +90,9 @@ class Scheduler(beat.Scheduler):
                     waking.wake_idle(connection)
                     self._net_at = time.monotonic() + NET_SECONDS
                 due = connection.execute(TAKE_DUE, {"silent_after": self._silent_after}).all()
+                polls = sms_polls.due(connection, self._silent_after)
                 ahead = self._until_next(connection)
-            if not self._publish(due):
+            if not all([self._publish(due), self._publish_polls(polls)]):
                 ahead = AWAY_SECONDS
             select.select([self._listener], [], [], max(min(seconds, ahead), 0.0))
         except (SQLAlchemyError, psycopg2.Error, OSError) as error:
@@ -111,8 +115,9 @@ class Scheduler(beat.Scheduler):
             log.warning("Redis is away", entry=entry.name, error=type(error).__name__)
 
     def _until_next(self, connection: Connection) -> float:
-        ahead: timedelta | None = connection.execute(NEXT_DUE).scalar()
-        return IDLE_SECONDS if ahead is None else ahead.total_seconds()
+        moments = (connection.execute(NEXT_DUE).scalar(), sms_polls.until_next(connection))
+        ahead = [moment.total_seconds() for moment in moments if moment is not None]
+        return min(ahead, default=IDLE_SECONDS)
 
     def _publish(self, due: Any) -> bool:
         for number, row in enumerate(due):
@@ -126,6 +131,18 @@ class Scheduler(beat.Scheduler):
                 with db.transaction(self._engine) as connection:
                     for lost in due[number:]:
                         connection.execute(UNTAKE, {"id": lost.id, "sweep_no": lost.sweep_no})
+                return False
+        return True
+
+    def _publish_polls(self, due: Any) -> bool:
+        for number, row in enumerate(due):
+            queue = eurosms_reports_queue(row.server)
+            try:
+                self.app.send_task(Task.POLL_REPORTS, args=[row.poll_id], queue=queue, **OPTIONS)
+            except Exception as error:
+                log.warning("Redis is away", error=type(error).__name__)
+                with db.transaction(self._engine) as connection:
+                    sms_polls.untake(connection, [lost.poll_id for lost in due[number:]])
                 return False
         return True
 
