@@ -115,9 +115,8 @@ class Scheduler(beat.Scheduler):
             log.warning("Redis is away", entry=entry.name, error=type(error).__name__)
 
     def _until_next(self, connection: Connection) -> float:
-        moments = (connection.execute(NEXT_DUE).scalar(), sms_polls.until_next(connection))
-        ahead = [moment.total_seconds() for moment in moments if moment is not None]
-        return min(ahead, default=IDLE_SECONDS)
+        sweep: timedelta = connection.execute(NEXT_DUE).scalar_one()
+        return min(sweep, sms_polls.until_next(connection)).total_seconds()
 
     def _publish(self, due: Any) -> bool:
         for number, row in enumerate(due):

@@ -162,9 +162,9 @@ def due(connection: Connection, silent_after: timedelta) -> Sequence[Row[Any]]:
     return connection.execute(DUE, values).all()
 
 
-def until_next(connection: Connection) -> timedelta | None:
-    """How long until the next poll is due that is not due yet; None if there is none."""
-    found: timedelta | None = connection.execute(NEXT_DUE).scalar()
+def until_next(connection: Connection) -> timedelta:
+    """How long until the next poll is due that is not due yet; at most an hour."""
+    found: timedelta = connection.execute(NEXT_DUE).scalar_one()
     return found
 
 
