@@ -14,7 +14,9 @@ from worker import bootstrap, crashpoints
 from worker.app import app
 from worker.bootstrap import Kit
 from worker.delivery import Delivery
+from worker.delivery.sms import SmsDelivery
 from worker.registry import evidence_name
+from worker.sms.polling import Poller
 from worker.sweeps import Sweeper
 
 
@@ -25,6 +27,8 @@ class Process:
     kit: Kit
     sweeper: Sweeper
     delivery: Delivery
+    sms: SmsDelivery
+    poller: Poller
 
 
 @functools.cache
@@ -38,23 +42,21 @@ def here() -> Process:
     crashpoints.arm(settings.crash_directory)
     server, process = settings.server or "local", settings.process or "alone"
     kit = bootstrap.make_kit(settings, f"worker {server}")
+    name = f"{evidence_name(server, socket.gethostname(), process)}{os.getpid()}"
+    sending = (kit.engine, kit.throttle, kit.vault, settings, server, name)
     return Process(
         kit=kit,
-        sweeper=Sweeper(kit.engine, kit.throttle, kit.settings, server, app.send_task),
-        delivery=Delivery(
-            kit.engine,
-            kit.throttle,
-            kit.vault,
-            settings,
-            server,
-            worker=f"{evidence_name(server, socket.gethostname(), process)}{os.getpid()}",
-        ),
+        sweeper=Sweeper(kit.engine, kit.throttle, settings, server, app.send_task),
+        delivery=Delivery(*sending),
+        sms=SmsDelivery(*sending),
+        poller=Poller(kit.engine, kit.vault, settings),
     )
 
 
 def _say_good_bye(**_: Any) -> None:
     if here.cache_info().currsize:
         here().delivery.close()
+        here().sms.close()
 
 
 signals.worker_process_shutdown.connect(_say_good_bye)

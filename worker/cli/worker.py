@@ -55,9 +55,11 @@ def worker(
     code = fleet.run(
         settings,
         context.engine(),
-        server=server,
-        processes=processes if Queue.EMAIL in taken else 0,
-        sms_processes=sms_processes if Queue.EUROSMS in taken else 0,
+        fleet.this_process(
+            server,
+            processes if Queue.EMAIL in taken else 0,
+            sms_processes if Queue.EUROSMS in taken else 0,
+        ),
         environment={
             **os.environ,
             "DATABASE_URL": settings.require_database_url(),

@@ -97,13 +97,24 @@ def specs(
     ]
 
 
+def this_process(server: str, processes: int, sms_processes: int) -> WorkerProcess:
+    """This process as a `kadencia worker` of an OAC server, with so many that send."""
+    return WorkerProcess(
+        id=uuid.uuid4(),
+        server=server,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version("kadencia"),
+        slots=processes,
+        sms_slots=sms_processes,
+    )
+
+
 def run(
     settings: Settings,
     engine: Engine,
+    worker: WorkerProcess,
     *,
-    server: str,
-    processes: int,
-    sms_processes: int,
     environment: Mapping[str, str],
     out: TextIO,
     publish: Callable[..., Any],
@@ -117,18 +128,9 @@ def run(
     Returns:
         The exit code: 0 after an ordered stop.
     """
-    worker = WorkerProcess(
-        id=uuid.uuid4(),
-        server=server,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        version=version("kadencia"),
-        slots=processes,
-        sms_slots=sms_processes,
-    )
     # Only this process speaks with systemd; its children would confuse it.
     inherited = {name: value for name, value in environment.items() if name != "NOTIFY_SOCKET"}
-    named = {"KADENCIA_SERVER": server, "KADENCIA_PROCESS": str(worker.id)}
+    named = {"KADENCIA_SERVER": worker.server, "KADENCIA_PROCESS": str(worker.id)}
     ends = threading.Event()
     heart = threading.Thread(
         target=_beat, args=(engine, worker, settings.heartbeat_seconds, ends), daemon=True

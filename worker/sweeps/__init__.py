@@ -48,16 +48,6 @@ WAITS = {
 """What the others wait for is a slot."""
 
 
-SENDS = {Channel.EMAIL: Task.SEND, Channel.SMS: Task.SEND_SMS}
-QUEUES = {
-    (Channel.EMAIL, True): first_queue,
-    (Channel.EMAIL, False): send_queue,
-    (Channel.SMS, True): eurosms_first_queue,
-    (Channel.SMS, False): eurosms_queue,
-}
-"""By channel, and whether it is transactional."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     leases: Sequence[Lease]
@@ -135,12 +125,13 @@ class Sweeper:
             return self._release(task_id, sweep_no, first=False)
 
     def _publish_one(self, lease: Lease) -> None:
-        queue = QUEUES[lease.channel, lease.transactional]
-        self._publish(
-            SENDS[lease.channel],
-            args=[lease.message_id, str(lease.token)],
-            queue=queue(self._server),
-        )
+        args = [lease.message_id, str(lease.token)]
+        if lease.channel is Channel.SMS:
+            queue = eurosms_first_queue if lease.transactional else eurosms_queue
+            self._publish(Task.SEND_SMS, args=args, queue=queue(self._server))
+        else:
+            queue = first_queue if lease.transactional else send_queue
+            self._publish(Task.SEND, args=args, queue=queue(self._server))
 
     def _give_back(self, unpublished: Sequence[Lease]) -> None:
         """One that was published in spite of the error finds its lease gone, and ends."""
