@@ -26,7 +26,11 @@ SIGNS = {
 def doctor(
     as_json: JsonOption = False,
     smtp: Annotated[
-        bool, typer.Option("--smtp/--no-smtp", help="Try a log-in at each SMTP account.")
+        bool,
+        typer.Option(
+            "--smtp/--no-smtp",
+            help="Try a log-in at each SMTP account, and a dry run at each of EuroSMS.",
+        ),
     ] = True,
 ) -> None:
     """Check everything that mail needs to go out, and say how to mend what fails.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.doctor import fleet, sending, servers
+from worker.doctor import fleet, gateways, sending, servers
 from worker.doctor.findings import Check, Finding, Installation, Level, fault
 
 __all__ = ["Finding", "Installation", "Level", "examine"]
@@ -21,6 +21,8 @@ CHECKS: tuple[Check, ...] = (
     fleet.queues,
     sending.keys,
     sending.smtp,
+    gateways.accounts,
+    gateways.reports,
     sending.unknown,
     sending.open_alarms,
     sending.stranded,

@@ -66,7 +66,7 @@ class Installation:
         redis: a client.
         throttle: on the same Redis.
         vault: the keys of this host.
-        smtp: whether each SMTP account is tried with a real log-in.
+        smtp: whether each account is tried: SMTP with a real log-in, EuroSMS with a dry run.
     """
 
     settings: Settings

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import redis
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from models.states import Channel
 from worker import db
 from worker.doctor import servers
 from worker.doctor.findings import Finding, Installation, Level, fault, ok, warning
@@ -21,16 +23,21 @@ LATE_AFTER = timedelta(seconds=60)
 
 # A process with a hand-over in each slot answers no canary, and is in the best of health.
 PROCESSES = text("""
-    SELECT s.name AS server, p.host, p.pid, p.clock_offset_ms, p.started_at, p.beat_at,
-        p.control_answered_at, p.send_answered_at,
-        (SELECT count(*) FROM attempt a WHERE a.state = 'open'
-            AND starts_with(a.worker, concat_ws('/', s.name, p.host, left(p.id::text, 8), '')))
-            >= p.slots AS busy
-    FROM process p JOIN server s ON s.id = p.server_id ORDER BY s.name, p.host, p.pid
+    SELECT s.name AS server, p.host, p.pid, p.slots, p.sms_slots, p.clock_offset_ms,
+        p.started_at, p.beat_at, p.control_answered_at, p.send_answered_at, p.eurosms_answered_at,
+        open.emails >= p.slots AS send_busy, open.sms >= p.sms_slots AS eurosms_busy
+    FROM process p JOIN server s ON s.id = p.server_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE c.channel = 'email') AS emails,
+            count(*) FILTER (WHERE c.channel = 'sms') AS sms
+        FROM attempt a JOIN account c ON c.id = a.account_id WHERE a.state = 'open'
+            AND starts_with(a.worker, concat_ws('/', s.name, p.host, left(p.id::text, 8), ''))
+    ) AS open
+    ORDER BY s.name, p.host, p.pid
 """)
 
 TASKS = text("""
-    SELECT t.name, s.name AS server, s.paused,
+    SELECT t.name, t.channel, s.name AS server, s.paused,
         coalesce(t.next_run_at < clock_timestamp() - :late, false) AND i.stopped_at IS NULL AS late
     FROM automatic_task t JOIN server s ON s.id = t.server_id CROSS JOIN installation i
     WHERE t.active ORDER BY t.id
@@ -39,22 +46,36 @@ TASKS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One `kadencia worker`, as it was last seen."""
+    """One `kadencia worker`, as it was last seen; `slots` are of e-mails."""
 
     server: str
     host: str
     pid: int
+    slots: int
+    sms_slots: int
     clock_offset_ms: float
     started_at: datetime
     beat_at: datetime
     control_answered_at: datetime | None
     send_answered_at: datetime | None
-    busy: bool
+    eurosms_answered_at: datetime | None
+    send_busy: bool
+    eurosms_busy: bool
 
     @property
     def where(self) -> str:
         """Its host and number, as people look for it."""
         return f"{self.host}, process {self.pid}"
+
+    @property
+    def sends(self) -> str:
+        """How many of what it sends at once."""
+        slots = {"e-mails": self.slots, "SMS": self.sms_slots}
+        return " and ".join(f"{count} {what}" for what, count in slots.items() if count)
+
+    def takes(self, channel: str) -> bool:
+        """Whether it sends messages of a channel."""
+        return bool(self.sms_slots if channel == Channel.SMS else self.slots)
 
     def is_silent(self, now: datetime, silent_after: timedelta) -> bool:
         """Whether its heart has stopped."""
@@ -65,8 +86,10 @@ class Seen:
         if self.started_at > now - DEAF_AFTER:
             return []
         parts = {"control": self.control_answered_at}
-        if not self.busy:
+        if self.slots and not self.send_busy:
             parts["send"] = self.send_answered_at
+        if self.sms_slots and not self.eurosms_busy:
+            parts["eurosms"] = self.eurosms_answered_at
         return [part for part, at in parts.items() if at is None or at < now - DEAF_AFTER]
 
 
@@ -82,7 +105,8 @@ def processes(installation: Installation, connection: Connection) -> Iterator[Fi
         )
     for name in sorted({one.server for one in live}):
         of_it = [one for one in live if one.server == name]
-        yield ok(f"OAC server {name}", f"{len(of_it)} running")
+        sends = ", ".join(one.sends for one in of_it)
+        yield ok(f"OAC server {name}", f"{len(of_it)} running, for {sends} at once")
     for one in seen:
         if one not in live:
             yield warning(
@@ -121,50 +145,70 @@ def listening(live: Sequence[Seen], now: datetime) -> Iterator[Finding]:
 def tasks(installation: Installation, connection: Connection) -> Iterator[Finding]:
     """Active automatic tasks that nobody sweeps."""
     rows = connection.execute(TASKS, {"late": LATE_AFTER}).all()
-    seen = [Seen(*row) for row in connection.execute(PROCESSES)]
-    now = db.now(connection)
-    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
-    live = {one.server for one in seen if not one.is_silent(now, silent_after)}
+    live = _live(installation, connection)
+    manned = [row for row in rows if row.server in _takers(live, row.channel)]
     name = "automatic tasks"
     if not rows:
         yield ok(name, "none is active, so nothing is sent; `kadencia init` sets the first up")
     for row in rows:
-        if row.server not in live:
-            start = f"start `kadencia worker --server {row.server}`"
-            yield fault(name, f"{row.name}: its OAC server {row.server} does not run", start)
+        if row not in manned:
+            yield _unmanned(row, name, runs=row.server in {one.server for one in live})
         elif row.paused:
             resume = f"`kadencia server resume {row.server}` lets it go on"
             yield warning(name, f"{row.name}: its OAC server {row.server} is paused", resume)
-    late = [row.name for row in rows if row.late and row.server in live and not row.paused]
+    late = [row.name for row in manned if row.late and not row.paused]
     if late:
         yield fault(
             "beat",
             f"due for more than a minute and not swept: {', '.join(late)}",
             "start `kadencia beat`; it does not run, or does not reach PostgreSQL or Redis",
         )
-    if rows and live >= {row.server for row in rows} and not late:
+    if rows and len(manned) == len(rows) and not late:
         yield ok(name, f"{len(rows)} active")
+
+
+def _live(installation: Installation, connection: Connection) -> list[Seen]:
+    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
+    now = db.now(connection)
+    seen = [Seen(*row) for row in connection.execute(PROCESSES)]
+    return [one for one in seen if not one.is_silent(now, silent_after)]
+
+
+def _takers(live: Sequence[Seen], channel: str) -> set[str]:
+    """The servers with a process that sends messages of a channel."""
+    return {one.server for one in live if one.takes(channel)}
+
+
+def _unmanned(row: Row[Any], name: str, *, runs: bool) -> Finding:
+    """A task whose server has no process for it."""
+    start = f"start `kadencia worker --server {row.server}`"
+    if not runs:
+        return fault(name, f"{row.name}: its OAC server {row.server} does not run", start)
+    what, queue = ("SMS", "eurosms") if row.channel == Channel.SMS else ("e-mails", "email")
+    return fault(
+        name,
+        f"{row.name}: no worker of its OAC server {row.server} sends {what}",
+        start.replace("`kadencia worker", f"`kadencia worker --queues {queue}"),
+    )
 
 
 def queues(installation: Installation, connection: Connection) -> Iterator[Finding]:
     """Queues in which tasks wait for an OAC server that does not run."""
-    silent_after = timedelta(seconds=installation.settings.silent_after_seconds)
-    now = db.now(connection)
-    live = {
-        one.server
-        for one in (Seen(*row) for row in connection.execute(PROCESSES))
-        if not one.is_silent(now, silent_after)
-    }
+    live = _live(installation, connection)
     try:
         waiting = _waiting(installation.redis)
     except redis.RedisError:
         return
     for queue, length in sorted(waiting.items()):
-        server = queue.split(".")[1]
-        if server not in live:
+        server, *kind = queue.split(".")[1:]
+        channel = Channel.SMS if "eurosms" in kind else Channel.EMAIL
+        takers = {one.server for one in live} if "sweep" in kind else _takers(live, channel)
+        if server not in takers:
+            runs = any(one.server == server for one in live)
+            why = "has no worker for it" if runs else "does not run"
             yield warning(
                 "queues",
-                f"{length} tasks wait in {queue}, and OAC server {server} does not run",
+                f"{length} tasks wait in {queue}, and OAC server {server} {why}",
                 f"start `kadencia worker --server {server}`; the messages themselves are safe",
             )
 

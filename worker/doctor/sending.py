@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
 from models.automation import Account
-from models.states import MessageState
+from models.states import Channel, MessageState
 from worker import alarms
 from worker.accounts import smtp_settings
 from worker.doctor.findings import Finding, Installation, fault, ok, warning
+from worker.doctor.trials import PATIENCE_SECONDS, all_at_once
 from worker.errors import TransportUnavailable
 from worker.outbox import figures
 from worker.registers import probe, safety
 from worker.transports.smtp import SmtpSettings
 from worker.vault import VaultError
-
-SMTP_SECONDS = 20.0
-"""Chosen: longer than that, no person waits for a doctor."""
-
-SMTP_AT_ONCE = 8
 
 LISTED_MOST = 5
 """Chosen: of many alike the first tell enough."""
@@ -34,6 +30,12 @@ DISK_WARNING, DISK_FAULT = 2 * GIB, GIB // 4
 """Chosen: PostgreSQL stops at the last octet, and must be told of before."""
 
 IN_USE = text("SELECT DISTINCT account_id FROM automatic_task WHERE active")
+
+SEALED = text("""
+    SELECT a.name, coalesce(e.key, a.password) AS secret
+    FROM account a LEFT JOIN eurosms_account e ON e.account_id = a.id
+    WHERE num_nonnulls(e.key, a.password) > 0 ORDER BY a.id
+""")
 
 
 def standstill(_: Installation, connection: Connection) -> Iterator[Finding]:
@@ -56,51 +58,46 @@ def standstill(_: Installation, connection: Connection) -> Iterator[Finding]:
 
 
 def keys(installation: Installation, connection: Connection) -> Iterator[Finding]:
-    """Whether this host's keys open every stored password."""
-    query = select(Account.name, Account.password).where(Account.password.is_not(None))
-    sealed = connection.execute(query.order_by(Account.id)).all()
+    """Whether this host's keys open every stored credential."""
+    sealed = connection.execute(SEALED).all()
     failed = {}
     for row in sealed:
         try:
-            installation.vault.open(bytes(row.password))
+            installation.vault.open(bytes(row.secret))
         except VaultError as error:
             failed[row.name] = str(error)
     if failed:
         what, _, mend = next(iter(failed.values())).partition("; ")
         yield fault("keys", f"{', '.join(failed)}: {what}", mend)
     elif sealed:
-        yield ok("keys", f"they open all {len(sealed)} stored passwords")
+        yield ok("keys", f"they open all {len(sealed)} stored credentials")
     else:
-        yield ok("keys", "no passwords are stored")
+        yield ok("keys", "no credentials are stored")
 
 
 def smtp(installation: Installation, connection: Connection) -> Iterator[Finding]:
     """Whether each enabled SMTP account lets us in; all are tried at once."""
     if not installation.smtp:
         return
-    query = select(Account.__table__).where(Account.enabled).order_by(Account.id)
-    rows = connection.execute(query).all()
+    query = select(Account.__table__).where(Account.enabled, Account.channel == Channel.EMAIL)
+    rows = connection.execute(query.order_by(Account.id)).all()
     in_use = set(connection.execute(IN_USE).scalars())
     with_keys = {row: one for row in rows if (one := _settings(installation, row)) is not None}
-    pool = ThreadPoolExecutor(max_workers=SMTP_AT_ONCE)
-    tries = {row: pool.submit(probe.log_in, one) for row, one in with_keys.items()}
-    wait(tries.values(), timeout=SMTP_SECONDS)
-    pool.shutdown(wait=False, cancel_futures=True)
-    for row, tried in tries.items():
-        error = tried.exception() if tried.done() and not tried.cancelled() else TimeoutError()
-        yield _of_account(row, error, used=row.id in in_use)
+    tries = {row: partial(probe.log_in, one) for row, one in with_keys.items()}
+    for row, found in all_at_once(tries):
+        yield _of_account(row, found, used=row.id in in_use)
 
 
 def _settings(installation: Installation, row: Row[Any]) -> SmtpSettings | None:
     """How to log in, with less patience; None if the password can't be opened: `keys` says so."""
     try:
-        found = smtp_settings(row, installation.vault, SMTP_SECONDS)
+        found = smtp_settings(row, installation.vault, PATIENCE_SECONDS)
     except VaultError:
         return None
     return replace(
         found,
-        connect_timeout=min(found.connect_timeout, SMTP_SECONDS / 2),
-        command_timeout=min(found.command_timeout, SMTP_SECONDS / 2),
+        connect_timeout=min(found.connect_timeout, PATIENCE_SECONDS / 2),
+        command_timeout=min(found.command_timeout, PATIENCE_SECONDS / 2),
     )
 
 
@@ -108,10 +105,7 @@ def _of_account(row: Row[Any], error: BaseException | None, *, used: bool) -> Fi
     name = f"SMTP account {row.name}"
     if error is None:
         return ok(name, f"{row.host}:{row.port} lets us in")
-    if isinstance(error, TransportUnavailable):
-        what = error.reason
-    else:
-        what = f"no answer within {SMTP_SECONDS:g} s"
+    what = error.reason if isinstance(error, TransportUnavailable) else str(error)
     mend = f"`kadencia smtp show {row.name!r}` tells how it is set; `kadencia smtp test` tries it"
     return fault(name, what, mend) if used else warning(name, what, mend)
 
@@ -123,7 +117,7 @@ def unknown(_: Installation, connection: Connection) -> Iterator[Finding]:
         yield warning(
             "unknown messages",
             f"{count} wait for a person",
-            "see `kadencia mail list --state unknown`, settle with `kadencia mail resolve`",
+            "see `kadencia mail list --state unknown` and `kadencia sms list --state unknown`",
         )
     else:
         yield ok("unknown messages", "none")

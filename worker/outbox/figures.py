@@ -51,6 +51,10 @@ PARKED = text("""
         ORDER BY id LIMIT :most) AS counted
 """)
 
+AWAITED = text("""
+    SELECT count(*) FROM (SELECT 1 FROM sms WHERE awaited LIMIT :most) AS counted
+""")
+
 # Which lanes nobody serves is known before a message is looked at.
 LANES_WITHOUT_TASK = text(f"""
     WITH lane AS MATERIALIZED (
@@ -139,6 +143,11 @@ def parked(connection: Connection, state: MessageState) -> Count:
     """Messages that wait for a person: held, or unknown."""
     values = {"state": str(state), "most": COUNTED_MOST + 1}
     return counted(connection.execute(PARKED, values).scalar_one())
+
+
+def awaited(connection: Connection) -> Count:
+    """SMS that the gateway accepted and of which no final report has come."""
+    return counted(connection.execute(AWAITED, {"most": COUNTED_MOST + 1}).scalar_one())
 
 
 def lanes_without_task(connection: Connection) -> list[Stranded]:
