@@ -11,7 +11,7 @@ from models.sms import EurosmsAccount
 from worker.eurosms import EuroSmsSettings
 from worker.vault import Vault
 
-PUSH_PATH = "/hooks/eurosms/"
+PUSH_PATH = "/eurosms/"
 """Where reports are pushed to; each account's secret follows."""
 
 OF_ACCOUNT = (

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
 import pytest
+import requests
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 from tests.support.command_line import CommandLine
 from tests.support.emulator import IID, KEY, EmulatorProcess
 from tests.support.office import closed_port
+from worker.embedded import processes
 from worker.eurosms_accounts import PUSH_PATH
 
 WRONG_KEY = "nespravny-kluc"
@@ -282,3 +291,50 @@ def test_a_company_has_a_country_for_numbers_without_a_calling_code(kadencia):
 
     assert kadencia.done("company", "show", "--json").json["country"] == "CZ"
     assert "two letters of ISO 3166-1" in kadencia("company", "set", "Ruža", "--country", "xx").err
+
+
+@contextmanager
+def pushing(kadencia, *arguments):
+    """`kadencia eurosms push` as a process; where it listens."""
+    command = [sys.executable, "-m", "worker", "eurosms", "push", *arguments]
+    with subprocess.Popen(
+        processes.command(command, signal.SIGTERM, None),
+        env=kadencia.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield json.loads(process.stdout.readline())["listening"]
+        finally:
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+
+
+def test_a_report_that_is_pushed_to_the_path_is_confirmed(kadencia, gateway):
+    add(kadencia, gateway.url)
+    path = kadencia.done("eurosms", "push-path", "brána").out.strip()
+    report = {"sms_uuid": "60c525e2-b28a-4e92-9a0f-58dacfa23a86", "delivery_result": "DELIVRD"}
+
+    with pushing(kadencia, "--listen", "127.0.0.1:0") as there, requests.Session() as session:
+        session.trust_env = False
+        taken = session.get(f"http://{there}{path}", params=report, timeout=10)
+        other = session.get(f"http://{there}{path}x", params=report, timeout=10)
+
+    assert (taken.status_code, taken.text) == (200, f"ok|{report['sms_uuid']}")
+    assert other.status_code == 404
+
+
+@pytest.mark.parametrize("listen", ["8096", "127.0.0.1:port", "127.0.0.1:70000"])
+def test_a_place_to_listen_that_is_none_is_refused(kadencia, listen):
+    ended = kadencia("eurosms", "push", "--listen", listen)
+
+    assert (ended.code, "is no host and port" in ended.err) == (2, True)
+
+
+def test_a_place_that_is_taken_is_said_so(kadencia):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = kadencia("eurosms", "push", "--listen", listen)
+
+    assert (ended.code, f"cannot listen on {listen}" in ended.err) == (1, True)
