@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MessageState
+from models.states import Channel, MessageState
 from settings import Settings
 from worker import db
 from worker.core.forecast import expected_end
@@ -18,20 +19,27 @@ from worker.outbox import figures
 from worker.outbox.figures import Count, Stranded
 
 TASKS = text("""
-    SELECT t.id, t.name, t.active, t.cadence, t.plan_days, t.plan_from, t.plan_until,
-        t.next_run_at, t.waits_for, c.name AS company, c.time_zone, s.name AS server, s.paused,
+    SELECT t.id, t.name, t.channel, t.active, t.paused_why, t.cadence, t.plan_days, t.plan_from,
+        t.plan_until, t.next_run_at, t.waits_for, c.name AS company, c.time_zone,
+        s.name AS server, s.paused,
         EXISTS (SELECT FROM process p WHERE p.server_id = s.id
+                AND CASE t.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0
                 AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)) AS alive,
+        EXISTS (SELECT FROM process p WHERE p.server_id = s.id
+                AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)) AS runs,
         a.enabled, a.breaker_why, a.breaker_until > clock_timestamp() AS refused,
+        coalesce(k.exhausted_until > clock_timestamp(), false) AS exhausted,
         (SELECT r.why_not_more FROM task_run r WHERE r.task_id = t.id
          ORDER BY r.started_at DESC LIMIT 1) AS why_not_more
     FROM automatic_task t JOIN company c ON c.id = t.company_id
     JOIN server s ON s.id = t.server_id JOIN account a ON a.id = t.account_id
+    LEFT JOIN sms_task k ON k.task_id = t.id
     ORDER BY c.name, t.name
 """)
 
 SERVERS = text("""
-    SELECT s.name, s.paused, count(p.id) AS live, coalesce(sum(p.slots), 0) AS slots
+    SELECT s.name, s.paused, count(p.id) AS live, coalesce(sum(p.slots), 0) AS slots,
+        coalesce(sum(p.sms_slots), 0) AS sms_slots
     FROM server s LEFT JOIN process p ON p.server_id = s.id
         AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)
     GROUP BY s.id ORDER BY s.name
@@ -44,14 +52,34 @@ INSTALLATION = text("""
 """)
 
 
+BALANCES = text("""
+    SELECT c.name AS company, a.name, e.balance, e.balance_at, c.time_zone
+    FROM account a JOIN company c ON c.id = a.company_id
+    JOIN eurosms_account e ON e.account_id = a.id
+    WHERE a.enabled ORDER BY c.name, a.name
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One OAC server: its live `kadencia worker`s, and how many messages they send at once."""
+    """One OAC server: its live `kadencia worker`s; `slots` e-mails go at once, `sms_slots` SMS."""
 
     name: str
     paused: bool
     live: int
     slots: int
+    sms_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceStatus:
+    """What was left of an account at EuroSMS, in EUR, when that was last seen, if ever."""
+
+    company: str
+    account: str
+    balance: Decimal | None
+    at: datetime | None
+    zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +88,7 @@ class TaskStatus:
 
     Attributes:
         state: what it does, in a few words.
+        channel: email or sms; of SMS, `sent` and `cadence` count segments.
         sent: recipients whose mail was accepted in the last window.
         next_slot: when it may go on, if it waits for that.
         end: when its backlog will be sent, if nothing is in its way.
@@ -68,6 +97,7 @@ class TaskStatus:
 
     company: str
     task: str
+    channel: str
     server: str
     state: str
     backlog: Count
@@ -86,6 +116,8 @@ class Status:
     Attributes:
         notices: what a person must know before anything else: stopped, redirected, alarms.
         held, unknown: messages that wait for a person.
+        awaited: SMS whose delivery reports have not all come.
+        balances: of the enabled accounts at EuroSMS.
         stranded: ready messages that no automatic task will ever take.
     """
 
@@ -95,6 +127,8 @@ class Status:
     tasks: tuple[TaskStatus, ...]
     held: Count
     unknown: Count
+    awaited: Count
+    balances: tuple[BalanceStatus, ...]
     stranded: tuple[Stranded, ...]
 
 
@@ -107,12 +141,19 @@ def look(connection: Connection, settings: Settings) -> Status:
         at=now,
         notices=tuple(_notices(connection.execute(INSTALLATION).one())),
         servers=tuple(
-            ServerStatus(row.name, row.paused, row.live, row.slots)
+            ServerStatus(row.name, row.paused, row.live, row.slots, row.sms_slots)
             for row in connection.execute(SERVERS, {"silent_after": silent_after})
         ),
         tasks=tuple(_task(connection, row, settings, now) for row in tasks),
         held=figures.parked(connection, MessageState.HELD),
         unknown=figures.parked(connection, MessageState.UNKNOWN),
+        awaited=figures.awaited(connection),
+        balances=tuple(
+            BalanceStatus(
+                row.company, row.name, row.balance, row.balance_at, ZoneInfo(row.time_zone)
+            )
+            for row in connection.execute(BALANCES)
+        ),
         stranded=tuple(figures.lanes_without_task(connection)),
     )
 
@@ -145,6 +186,7 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
     return TaskStatus(
         company=row.company,
         task=row.name,
+        channel=row.channel,
         server=row.server,
         state=state or _busy(row, waiting),
         backlog=backlog,
@@ -159,13 +201,18 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
 
 def _state(row: Row[Any], open_now: bool) -> str | None:
     """What keeps a task from sending; None if nothing does."""
+    account = "account at EuroSMS" if row.channel == Channel.SMS else "SMTP account"
+    what = "SMS" if row.channel == Channel.SMS else "e-mails"
     hindrances = {
+        f"paused by Kadencia: {row.paused_why}": row.paused_why is not None,
         "paused": not row.active,
         f"OAC server {row.server} is paused": row.paused,
-        f"OAC server {row.server} is silent": not row.alive,
-        "its SMTP account is disabled": not row.enabled,
-        f"its SMTP account refuses us: {row.breaker_why}": bool(row.refused),
+        f"OAC server {row.server} is silent": not row.runs,
+        f"no worker of OAC server {row.server} sends {what}": not row.alive,
+        f"its {account} is disabled": not row.enabled,
+        f"its {account} refuses us: {row.breaker_why}": bool(row.refused),
         "outside its plan": not open_now,
+        "its budget is used up": row.exhausted,
     }
     return next((why for why, holds in hindrances.items() if holds), None)
 

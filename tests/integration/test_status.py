@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from settings import load
 from tests.support.command_line import CommandLine
-from tests.support.rows import make_attempt, make_message, make_task
+from tests.support.rows import make_attempt, make_message, make_sms, make_sms_task, make_task
 from worker import registry, status
 from worker.cli.status import view
 from worker.registry import WorkerProcess
@@ -79,6 +79,64 @@ def test_what_keeps_a_task_from_sending_is_its_state(statement, state, engine, t
     assert state in look(engine).tasks[0].state
 
 
+@pytest.fixture
+def sms_task(engine):
+    with engine.begin() as connection:
+        made = make_sms_task(connection, name="Pripomienky", cadence=60)
+    registry.beat(engine, WorkerProcess(uuid.uuid4(), "main", "host", 1, "1.0", 4, 2))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        pytest.param(
+            "UPDATE automatic_task SET active = false, paused_why = 'NO_BALANCE'",
+            "paused by Kadencia: NO_BALANCE",
+            id="paused by the product",
+        ),
+        pytest.param(
+            "UPDATE process SET sms_slots = 0",
+            "no worker of OAC server main sends SMS",
+            id="no worker for SMS",
+        ),
+        pytest.param(
+            "UPDATE account SET enabled = false",
+            "its account at EuroSMS is disabled",
+            id="account disabled",
+        ),
+        pytest.param(
+            "UPDATE sms_task SET exhausted_until = now() + interval '1 hour'",
+            "its budget is used up",
+            id="budget used up",
+        ),
+    ],
+)
+def test_what_keeps_a_task_from_sending_sms_is_its_state(statement, state, engine, sms_task):
+    assert look(engine).tasks[0].state == "idle"
+    change(engine, statement)
+
+    assert look(engine).tasks[0].state == state
+
+
+def test_of_sms_segments_awaited_reports_and_the_balance_are_shown(engine, sms_task):
+    with engine.begin() as connection:
+        sent = make_sms(connection, sms_task, state="sent")
+        make_attempt(connection, sms_task, sent.id, state="accepted", domains={"+421": 3})
+        seen = "UPDATE eurosms_account SET balance = 80.693, balance_at = '2026-03-02 09:05+00'"
+        connection.execute(text(seen))
+        connection.execute(text("UPDATE account SET name = 'brána'"))
+    out = io.StringIO()
+
+    Console(file=out, width=100).print(view(look(engine)))
+
+    assert "Pripomienky (main, SMS)" in out.getvalue()
+    assert "3 of 60" in out.getvalue()
+    assert "main live (4 e-mails and 2 SMS at once)" in out.getvalue()
+    assert "SMS without a final report 1" in out.getvalue()
+    assert "brána 80.69 EUR at 02.03. 10:05" in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("statement", "notice"),
     [
@@ -120,7 +178,7 @@ def test_it_fits_a_terminal_of_80_columns(engine, task):
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any("0 of 600" in line for line in lines)
-    assert "OAC servers: main live (4 at once)" in out.getvalue()
+    assert "OAC servers: main live (4 e-mails at once)" in out.getvalue()
 
 
 def test_the_command_shows_it_once_where_nobody_watches_and_as_json(
@@ -131,5 +189,7 @@ def test_the_command_shows_it_once_where_nobody_watches_and_as_json(
     shown, told = kadencia.done("status"), kadencia.done("status", "--json")
 
     assert "Pozvánky (main)" in shown.out
-    assert told.json["servers"] == [{"name": "main", "paused": False, "live": 1, "slots": 4}]
+    assert told.json["servers"] == [
+        {"name": "main", "paused": False, "live": 1, "slots": 4, "sms_slots": 0}
+    ]
     assert told.json["tasks"][0]["cadence"] == 600

@@ -13,10 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from models.states import Channel
 from worker import status as facts
 from worker.cli import context
 from worker.cli.output import PIPE_WIDTH, JsonOption, console, show_json
-from worker.status import ServerStatus, Status, TaskStatus
+from worker.status import BalanceStatus, ServerStatus, Status, TaskStatus
 
 
 def status(
@@ -72,6 +73,9 @@ def view(status: Status) -> Group:
     servers = ", ".join(_server(one) for one in status.servers) or "none has registered"
     parts.append(Text(f"OAC servers: {servers}"))
     parts.append(Text(f"unknown {status.unknown}   held {status.held}"))
+    if status.balances:
+        balances = ", ".join(_balance(one) for one in status.balances)
+        parts.append(Text(f"SMS without a final report {status.awaited}   balance of {balances}"))
     parts += [
         Text(f"{one.messages} message(s) of {one.company} wait in vain: {one.why}", style="red")
         for one in status.stranded
@@ -82,13 +86,21 @@ def view(status: Status) -> Group:
 def _server(one: ServerStatus) -> str:
     if one.paused:
         return f"{one.name} paused"
-    return f"{one.name} live ({one.slots} at once)" if one.live else f"{one.name} SILENT"
+    slots = {"e-mails": one.slots, "SMS": one.sms_slots}
+    sends = " and ".join(f"{count} {what}" for what, count in slots.items() if count)
+    return f"{one.name} live ({sends} at once)" if one.live else f"{one.name} SILENT"
+
+
+def _balance(one: BalanceStatus) -> str:
+    if one.balance is None or one.at is None:
+        return f"{one.account} unknown"
+    return f"{one.account} {one.balance:.2f} EUR at {one.at.astimezone(one.zone):%d.%m. %H:%M}"
 
 
 def _row(task: TaskStatus, *, with_company: bool) -> list[Any]:
     name = f"{task.company}: {task.task}" if with_company else task.task
     return [
-        Text(f"{name} ({task.server})"),
+        Text(f"{name} ({task.server}{', SMS' if task.channel == Channel.SMS else ''})"),
         Text(task.state),
         str(task.backlog),
         f"{task.on_the_way:,}",
