@@ -1,4 +1,4 @@
-"""`kadencia suppression`: addresses that must not be written to."""
+"""`kadencia suppression`: addresses and numbers that must not be written to."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from worker.cli.output import CommandError, JsonOption, say, show_rows, warn
 from worker.registers import suppressions as register
 from worker.registers.naming import find_company
 
-app = typer.Typer(no_args_is_help=True, help="Addresses that must not be written to.")
+app = typer.Typer(no_args_is_help=True, help="Addresses and numbers that must not be written to.")
 
 
 @app.command("add")
 def add(
-    address: Annotated[str | None, typer.Argument(help="One address.")] = None,
+    address: Annotated[str | None, typer.Argument(help="One address or number.")] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A file with one address a line.")
+        Path | None, typer.Option("--file", help="A file with one address or number a line.")
     ] = None,
     why: Annotated[
         str, typer.Option(help="Shown with each message that is not sent because of it.")
     ] = "by the operator",
     company: CompanyOption = None,
 ) -> None:
-    """Bar an address, or all those in a file; in a file, all lines are taken or none.
+    """Bar an address or a number, or all those in a file; in a file, all lines are taken or none.
 
     Example: kadencia suppression add anna@firma.example --why "odhlásila sa"
     """
     if (address is None) == (file is None):
-        raise CommandError("give either one address or --file FILE")
+        raise CommandError("give either one address or number, or --file FILE")
     with _lines(address, file) as lines, context.transaction() as connection:
         owner = find_company(connection, company)
-        addresses = register.read_addresses(lines, str(file or "the command line"))
+        addresses = register.read_addresses(lines, str(file or "the command line"), owner.country)
         added, known = register.suppress(connection, owner, addresses, why)
     say(f"suppressed: {added} added, {known} were suppressed already")
 
@@ -49,7 +49,7 @@ def listing(
     company: CompanyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the addresses that a company must not write to.
+    """List the addresses and numbers that a company must not write to.
 
     Example: kadencia suppression list --containing @firma.example
     """
@@ -63,10 +63,10 @@ def listing(
 
 @app.command("remove")
 def remove(
-    address: Annotated[str, typer.Argument(help="One address.")],
+    address: Annotated[str, typer.Argument(help="One address or number.")],
     company: CompanyOption = None,
 ) -> None:
-    """Let an address be written to again.
+    """Let an address or a number be written to again.
 
     Example: kadencia suppression remove anna@firma.example
     """

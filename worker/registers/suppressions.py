@@ -1,7 +1,8 @@
-"""Addresses that must not be written to, and why."""
+"""Addresses and numbers that must not be written to, and why."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,11 +11,15 @@ from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from models.outbox import Suppression
-from worker.core.addresses import AddressError, parse_address
-from worker.core.content import refuse_unsafe, shown
+from worker.core.addresses import parse_address
+from worker.core.content import ContentError, refuse_unsafe, shown
+from worker.core.phone_numbers import parse_number
 from worker.registers import RegisterError, audit
 
 CHUNK = 1_000  # chosen: rows to a statement
+
+_NUMBER = re.compile(r"[+(]?\s*[0-9][^@]*$")
+"""What is meant as a number: no @-sign, and a digit first."""
 
 
 def suppress(
@@ -25,7 +30,7 @@ def suppress(
     Args:
         connection: the caller's transaction.
         company: the row of the company that must not write to them.
-        addresses: as `read_addresses` or `parse_address` gave their keys.
+        addresses: as `read_addresses` or `key_of` gave their keys.
         why: shown with each message that is not sent because of it.
 
     Returns:
@@ -53,13 +58,13 @@ def suppress(
 
 
 def unsuppress(connection: Connection, company: Row[Any], address: str) -> None:
-    """Let an address be written to again.
+    """Let an address or a number be written to again.
 
     Raises:
         RegisterError: it is not suppressed.
-        AddressError: it is no address.
+        ContentError: it is neither.
     """
-    key = parse_address(address).suppression_key
+    key = key_of(address.strip(), company.country)
     gone = connection.execute(
         delete(Suppression)
         .where(Suppression.company_id == company.id, Suppression.address == key)
@@ -88,23 +93,43 @@ def suppressions(
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def read_addresses(lines: Iterable[str], source: str) -> Iterator[str]:
-    """The suppression keys in a file with one address a line; blank lines and # are passed over.
+def read_addresses(lines: Iterable[str], source: str, country: str) -> Iterator[str]:
+    """The suppression keys in a file with one address or number a line.
+
+    Blank lines and those that begin with # are passed over.
+
+    Args:
+        lines: of the file.
+        source: what errors call it.
+        country: of numbers without a calling code.
 
     Raises:
-        RegisterError: a line is no address; it names the line.
+        RegisterError: a line is neither; it names the line.
 
-    >>> list(read_addresses(["# odhlásení", "", "Anna@Firma.example"], "ban.txt"))
+    >>> list(read_addresses(["# odhlásení", "", "Anna@Firma.example"], "ban.txt", "SK"))
     ['anna@firma.example']
+    >>> list(read_addresses(["0903 622 237"], "ban.txt", "SK"))
+    ['+421903622237']
     """
     for number, line in enumerate(lines, start=1):
         entry = line.strip()
         if not entry or entry.startswith("#"):
             continue
         try:
-            yield parse_address(entry).suppression_key
-        except AddressError as error:
+            yield key_of(entry, country)
+        except ContentError as error:
             raise RegisterError(
                 f"{source}, line {number}: {error.where} {error.what}",
                 f"{error.mend}; nothing was added",
             ) from None
+
+
+def key_of(entry: str, country: str) -> str:
+    """What an address or a number is suppressed under.
+
+    Raises:
+        ContentError: it is neither.
+    """
+    if _NUMBER.match(entry):
+        return parse_number(entry, country).e164
+    return parse_address(entry).suppression_key
