@@ -57,14 +57,17 @@ def _register() -> None:
         Later("start-all", "safety:start_all", "Let sending go on."),
         Later("safety", "safety:app", "Redirect all mail, or let only listed recipients through."),
         Later("task", "task:app", "Automatic tasks: what sends which messages, how fast."),
-        Later("mail", "mail:app", "Messages: enqueue, look at, and move by hand."),
+        Later("mail", "mail:app", "E-mails: enqueue, look at, and move by hand."),
+        Later("sms", "sms:app", "SMS: enqueue, price, look at, and move by hand."),
         Later("smtp", "smtp:app", "SMTP accounts, and whether they work."),
         Later("eurosms", "eurosms:app", "Accounts at EuroSMS, and whether they work."),
         Later("server", "server:app", "OAC servers: their processes, backlog and rate."),
         Later("company", "company:app", "Companies."),
         Later("establishment", "establishment:app", "Establishments: branches and shops."),
         Later("user", "user:app", "Users: standard ones, and system ones that run tasks."),
-        Later("suppression", "suppression:app", "Addresses that must not be written to."),
+        Later(
+            "suppression", "suppression:app", "Addresses and numbers that must not be written to."
+        ),
         Later("keys", "keys:app", "Keys of the stored credentials."),
         Later("smtp-sink", "sink:smtp_sink", "An SMTP server to try things out with.", raw=True),
         Later(

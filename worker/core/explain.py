@@ -15,7 +15,8 @@ class TaskFacts:
 
     Attributes:
         ahead: ready messages in its lanes that go before this one.
-        used: envelope recipients in the cadence's window; None where nobody looked.
+        broke_until: until when its budget for SMS is used up.
+        used: recipients or segments in the cadence's window; None where nobody looked.
         limit: the cadence, less the reserve where the message may not use it.
         free_at: when the next slot opens under a cadence that is used up.
         full_domains: domains whose limit at the account is used up.
@@ -34,6 +35,7 @@ class TaskFacts:
     breaker_why: str | None
     limit: int
     ahead: int = 0
+    broke_until: datetime | None = None
     used: int | None = None
     free_at: datetime | None = None
     full_domains: frozenset[str] = frozenset()
@@ -41,12 +43,25 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """What a cost counts, as in “it has 3 recipients”."""
+
+    counted: str
+    cheaper: str
+
+
+IN_RECIPIENTS = Unit("recipients", "cancel it and split it")
+IN_SEGMENTS = Unit("segments", "cancel it and shorten it")
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a message that is ready.
 
     Attributes:
-        domains: of the recipients still to be reached.
-        cost: how many there are.
+        domains: of the recipients still to be reached; of a number its calling code.
+        cost: what a permit for them costs.
+        unit: what the cost counts, and how a message may be made to cost less.
         stopped: why the whole installation is stopped; None if it is not.
         barred: recipients that the safety mode does not let through.
         redirect_to: the address that the safety mode puts in place of all.
@@ -58,6 +73,7 @@ class Facts:
     expires_at: datetime
     domains: frozenset[str]
     cost: int
+    unit: Unit = IN_RECIPIENTS
     stopped: str | None = None
     barred: tuple[str, ...] = ()
     redirect_to: str | None = None
@@ -106,12 +122,13 @@ def _of_task(task: TaskFacts, facts: Facts) -> Iterator[str]:
     if task.server_paused:
         yield f"its OAC server {task.server} is paused"
     if not task.account_enabled:
-        yield f"its SMTP account “{task.account}” is disabled"
+        yield f"its account “{task.account}” is disabled"
     if task.breaker_until is not None and task.breaker_until > facts.now:
         said = f" ({task.breaker_why})" if task.breaker_why else ""
-        yield f"its SMTP account “{task.account}” refuses us{said}; tried again at " + _time(
-            task.breaker_until
-        )
+        again = _time(task.breaker_until)
+        yield f"its account “{task.account}” refuses us{said}; tried again at {again}"
+    if task.broke_until is not None and task.broke_until > facts.now:
+        yield f"its budget in EUR is used up until {_time(task.broke_until)}, unless it is raised"
     yield from _of_budgets(task, facts)
     if task.ahead:
         yield f"{task.ahead} message(s) go before it"
@@ -125,8 +142,8 @@ def _of_plan(plan: Plan | None, now: datetime) -> Iterator[str]:
 def _of_budgets(task: TaskFacts, facts: Facts) -> Iterator[str]:
     if facts.cost > task.limit:
         yield (
-            f"it has {facts.cost} recipients, and {task.limit} may be reached in an hour: it can "
-            f"never go; raise the cadence, or cancel it and split it"
+            f"it has {facts.cost} {facts.unit.counted}, and {task.limit} may go in an hour: it "
+            f"can never go; raise the cadence, or {facts.unit.cheaper}"
         )
     elif task.used is not None and task.used + facts.cost > task.limit:
         yield f"its cadence is used up, {task.used} of {task.limit}" + _from(task.free_at)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from models.states import Channel
 from settings import Settings
@@ -105,6 +106,23 @@ def place(
     """Find or make the lane of a message.
 
     Raises:
+        ContentError: as `check_place`.
+    """
+    row = check_place(connection, company_id, establishment_id, task_id, channel)
+    lane_id = inbox.lane(connection, company_id, establishment_id, task_id, channel)
+    return Place(lane_id, row.domain, row.country, row.now)
+
+
+def check_place(
+    connection: Connection,
+    company_id: int,
+    establishment_id: int | None,
+    task_id: int | None,
+    channel: Channel,
+) -> Row[Any]:
+    """The company's domain and country, and PostgreSQL's clock.
+
+    Raises:
         ContentError: there is no such company, establishment or task is not its own, or the
             task sends messages of the other channel.
     """
@@ -127,14 +145,17 @@ def place(
             f"automatic task {task_id}",
             f"name one that sends {words[channel]}",
         )
-    lane_id = inbox.lane(connection, company_id, establishment_id, task_id, channel)
-    return Place(lane_id, row.domain, row.country, row.now)
+    return row
 
 
 def earlier_under(
     connection: Connection, company_id: int, key: str | None, digest: bytes
 ) -> int | None:
-    """The message that was enqueued before under this key."""
+    """The message that was enqueued before under a key.
+
+    Raises:
+        KeyConflict: it was enqueued with other content.
+    """
     if key is None:
         return None
     found = inbox.by_key(connection, company_id, [key]).get(key)

@@ -196,7 +196,9 @@ _OBSTACLE = {
     M.HELD: "`kadencia {command} release` lets it go",
 }
 _ENDED = "it has ended; `kadencia {command} resend` sends it again"
-_COMMAND = {Channel.EMAIL: "mail", Channel.SMS: "sms"}
+
+COMMAND = {Channel.EMAIL: "mail", Channel.SMS: "sms"}
+"""The commands that look at the messages of a channel and move them."""
 
 
 def _locked(
@@ -211,7 +213,7 @@ def _locked(
         raise MoveRefused(message_id, "does not exist")
     state = M(row.state)
     if state not in allowed:
-        hint = _OBSTACLE.get(state, _ENDED).format(command=_COMMAND[Channel(row.channel)])
+        hint = _OBSTACLE.get(state, _ENDED).format(command=COMMAND[Channel(row.channel)])
         raise MoveRefused(message_id, f"is {state} ({SLOVAK[state]}) and can't be {done}; {hint}")
     return row
 

@@ -1,4 +1,4 @@
-"""Looking at messages: listing them, one's whole evidence, and why it has not gone yet."""
+"""Looking at messages: listing e-mails, one's whole evidence, and why it has not gone yet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import Priority
-from worker.core.explain import Facts, TaskFacts
+from models.states import Channel, Priority
+from worker.core.explain import IN_RECIPIENTS, IN_SEGMENTS, Facts, TaskFacts
 from worker.core.plan import make_plan
 from worker.outbox.backlog import lanes_of
 from worker.outbox.waking import TAKES_LANE
@@ -28,7 +28,7 @@ LIST = """
     FROM message m
     JOIN company c ON c.id = m.company_id
     LEFT JOIN automatic_task t ON t.id = m.task_id
-    WHERE {conditions}
+    WHERE m.channel = 'email' AND {conditions}
     ORDER BY m.id DESC LIMIT :limit
 """
 
@@ -41,6 +41,8 @@ CONDITIONS = {
     "since": "m.created_at >= :since",
     "reference": "m.reference = :reference",
 }
+
+CHANNELS = text("SELECT id, channel FROM message WHERE id = ANY (CAST(:ids AS bigint[]))")
 
 MESSAGE = text("""
     SELECT m.*, c.name AS company, c.time_zone, e.name AS establishment, n.name AS named_task,
@@ -81,13 +83,14 @@ RECEIPTS = text("""
 TAKERS = text(f"""
     SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
         v.name AS server, v.paused, a.id AS account_id, a.name AS account, a.enabled,
-        a.breaker_until, a.breaker_why, a.domain_hourly_limit,
+        a.breaker_until, a.breaker_why, a.domain_hourly_limit, k.exhausted_until,
         EXISTS (SELECT FROM process p WHERE p.server_id = v.id
             AND p.beat_at > clock_timestamp() - :silent_after) AS alive
     FROM lane l
     JOIN automatic_task t ON t.company_id = l.company_id
     JOIN server v ON v.id = t.server_id
     JOIN account a ON a.id = t.account_id
+    LEFT JOIN sms_task k ON k.task_id = t.id
     WHERE l.id = :lane AND {TAKES_LANE}
     ORDER BY t.id
 """)  # noqa: S608  no value of anybody's is in it
@@ -113,7 +116,7 @@ class Wanted:
 
     Attributes:
         before: only ids below this one: the last of the page before.
-        recipient: an address as it is stored.
+        recipient: an address or a number as it is stored.
         limit: how many at most.
     """
 
@@ -138,11 +141,17 @@ class Taker:
 
 
 def find(connection: Connection, wanted: Wanted) -> Sequence[Row[Any]]:
-    """The newest messages that fit, newest first."""
+    """The newest e-mails that fit, newest first."""
     values = {name: getattr(wanted, name) for name in CONDITIONS}
     given = [CONDITIONS[name] for name, value in values.items() if value is not None]
     query = text(LIST.format(conditions=" AND ".join(given) or "true"))
     return connection.execute(query, values | {"limit": wanted.limit}).all()
+
+
+def channels(connection: Connection, ids: Sequence[int]) -> dict[int, Channel]:
+    """Over what each message goes, by its id; those that are not there are left out."""
+    rows = connection.execute(CHANNELS, {"ids": list(ids)})
+    return {row.id: Channel(row.channel) for row in rows}
 
 
 def message(connection: Connection, message_id: int) -> Row[Any] | None:
@@ -200,22 +209,27 @@ def facts(
     """
     zone = ZoneInfo(row.time_zone)
     pending = [one for one in people if one.state == "pending"]
-    allowed = None if whole.redirect_to else whole.allowed
+    is_sms = row.channel == Channel.SMS
+    # An SMS cannot be redirected: where e-mails are, only the numbers that are allowed get any.
+    allowed = (whole.allowed or ()) if is_sms and whole.redirect_to else whole.allowed
+    redirect_to = None if is_sms else whole.redirect_to
     return Facts(
         now=whole.now.astimezone(zone),
         not_before=row.not_before.astimezone(zone),
         expires_at=row.expires_at.astimezone(zone),
         domains=frozenset(one.domain for one in pending),
         cost=row.cost,
+        unit=IN_SEGMENTS if is_sms else IN_RECIPIENTS,
         stopped=(whole.stopped_why or "no reason given") if whole.stopped_at else None,
         barred=tuple(
             one.address
             for one in pending
             if allowed is not None
+            and redirect_to is None
             and one.address.lower() not in allowed
             and f"@{one.domain}" not in allowed
         ),
-        redirect_to=whole.redirect_to,
+        redirect_to=redirect_to,
         throttle=throttle,
         tasks=tuple(tasks),
     )
@@ -247,5 +261,6 @@ def _taker(connection: Connection, one: Row[Any], row: Row[Any]) -> Taker:
         breaker_why=one.breaker_why,
         limit=one.cadence - (0 if transactional else one.reserve),
         ahead=ahead,
+        broke_until=one.exhausted_until and one.exhausted_until.astimezone(zone),
     )
     return Taker(one.id, one.account_id, one.domain_hourly_limit, known)

@@ -1,4 +1,4 @@
-"""`kadencia mail`: enqueue messages, look at them, and move them by hand."""
+"""`kadencia mail`: enqueue e-mails, look at them, and move them by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from worker.cli.mail import handing_in, looking, mailing, moving, receipts
 
-app = typer.Typer(no_args_is_help=True, help="Messages: enqueue, look at, and move by hand.")
+app = typer.Typer(no_args_is_help=True, help="E-mails: enqueue, look at, and move by hand.")
 app.command("enqueue")(handing_in.enqueue_one)
 app.command("enqueue-many")(mailing.enqueue_file)
 app.command("list")(looking.listing)

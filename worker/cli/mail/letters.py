@@ -1,44 +1,27 @@
-"""The options that say what a message is, and the draft that they make."""
+"""The options that say what an e-mail is, and the draft that they make."""
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from models.organisation import Establishment
-from models.states import Priority
 from worker.cli import context
-from worker.cli.company import CompanyOption, zone_of
+from worker.cli.drafting import HANDED_IN, handed_in, read_text
 from worker.cli.options import Table, option
 from worker.cli.output import CommandError
 from worker.compose import AttachmentPart
 from worker.core.content import shown
 from worker.enqueueing import Draft
-from worker.registers.naming import find, find_company
-from worker.registers.tasks import find_task
 
 UNTYPED = "application/octet-stream"
 
 
-class PriorityName(StrEnum):
-    """Which message goes first."""
-
-    TRANSACTIONAL = "transactional"
-    NORMAL = "normal"
-    BULK = "bulk"
-
-
 LETTER: Table = {
     "subject": option(str, "Subject."),
-    "text": option(str, "Text of the message."),
-    "text_file": option(Path, "File with the text, in UTF-8.", metavar="FILE"),
     "html_file": option(Path, "File with the HTML, in UTF-8.", metavar="FILE"),
     "attach": option(
         list[str], "File to attach; with :CID the HTML shows it as cid:CID.", metavar="FILE[:CID]"
@@ -51,14 +34,7 @@ LETTER: Table = {
     "reply_to": option(list[str], "Address for answers."),
     "unsubscribe": option(list[str], "https: or mailto: address for unsubscribing."),
     "header": option(list[str], "Header field of your own.", metavar="'NAME: VALUE'"),
-    "priority": option(PriorityName, "Transactional goes first, bulk last."),
-    "not_before": option(str, "Not to go earlier, as 2026-03-01T08:00; the company's time."),
-    "expires": option(str, "Not to go later; default: three days after it may go."),
-    "key": option(str, "Idempotency key: enqueued again under it, it stays one message."),
-    "reference": option(str, "Your own reference, to find it by."),
-    "company": CompanyOption,
-    "establishment": option(str, "Establishment whose message it is."),
-    "task": option(str, "The one automatic task that is to take it."),
+    **HANDED_IN,
 }
 
 
@@ -77,30 +53,15 @@ def draft_of(connection: Connection, given: Mapping[str, Any], **more: Any) -> D
     """
     if "subject" not in given:
         raise CommandError("missing: --subject; nothing was enqueued")
-    if "text" in given and "text_file" in given:
-        raise CommandError("give either --text or --text-file; nothing was enqueued")
-    company = find_company(connection, given.get("company"))
-    task, establishment = given.get("task"), given.get("establishment")
-    text_file, html_file = given.get("text_file"), given.get("html_file")
-    priority = given.get("priority")
-    house = establishment and find(connection, Establishment, establishment, company.id).id
-    if priority is not None:
-        more["priority"] = Priority[priority.name]
+    html_file = given.get("html_file")
     return Draft(
-        company_id=company.id,
-        establishment_id=house or None,
-        task_id=find_task(connection, company, task).id if task else None,
+        **handed_in(connection, given),
         subject=given["subject"],
-        text=read_text(text_file, "--text-file") if text_file else given.get("text"),
         html=read_text(html_file, "--html-file") if html_file else None,
         attachments=attachments(given.get("attach", ()), given.get("inline", ())),
         reply_to=given.get("reply_to", ()),
         list_unsubscribe=given.get("unsubscribe", ()),
         headers=[_header(one) for one in given.get("header", ())],
-        not_before=read_time(given.get("not_before"), zone_of(company), "--not-before"),
-        expires_at=read_time(given.get("expires"), zone_of(company), "--expires"),
-        idempotency_key=given.get("key"),
-        reference=given.get("reference"),
         **more,
     )
 
@@ -117,39 +78,6 @@ def attachments(attach: Iterable[str], inline: Iterable[str]) -> tuple[Attachmen
     return tuple(
         AttachmentPart(path.name, _media_type(path), _octets(path), cid) for path, cid in named
     )
-
-
-def read_text(path: Path, name: str) -> str:
-    """A file's text.
-
-    Raises:
-        CommandError: it cannot be read, or is not in UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"{name}: {path} is not in UTF-8 (octet {error.start}); save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise CommandError(
-            f"{name}: {path} cannot be read: {error.strerror}; name another"
-        ) from None
-
-
-def read_time(text: str | None, zone: ZoneInfo, name: str) -> datetime | None:
-    """A time in ISO 8601; without an offset it is in the company's zone.
-
-    Raises:
-        CommandError: it is none.
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{name}: {text!r} is no time; write it as 2026-03-01T08:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _split(given: str) -> tuple[Path, str | None]:

@@ -9,55 +9,35 @@ from zoneinfo import ZoneInfo
 import typer
 from sqlalchemy import Connection, Row
 
-from models.states import SLOVAK, MessageState, Priority
+from models.states import SLOVAK, Channel, MessageState, Priority
 from worker.cli import context
-from worker.cli.company import CompanyOption
-from worker.cli.mail.letters import read_time
-from worker.cli.mail.why import reasons
+from worker.cli.channels import LISTED, of_other_channel, wanted
+from worker.cli.options import takes
 from worker.cli.output import CommandError, JsonOption, say, show_json, show_one, show_rows, warn
+from worker.cli.why import reasons
 from worker.core.addresses import parse_address
 from worker.outbox import reading
-from worker.registers.naming import find_company
-from worker.registers.tasks import find_task
 
 COLUMNS = ["id", "state", "stav", "recipient", "subject", "enqueued_at", "attempts", "why"]
 
 
+@takes(LISTED)
 def listing(
-    state: Annotated[MessageState | None, typer.Option(help="Only in this state.")] = None,
+    given: dict[str, Any],
     recipient: Annotated[str | None, typer.Option(help="Only to this address.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="Only those that this automatic task took, or is to take.")
-    ] = None,
-    reference: Annotated[str | None, typer.Option(help="Only with this reference.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only enqueued since, as 2026-03-01T08:00.")
-    ] = None,
-    before: Annotated[int | None, typer.Option(help="Only ids below: the next page.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most that are shown.")] = 50,
-    company: CompanyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List messages, the newest first.
+    """List e-mails, the newest first.
 
     Example: kadencia mail list --state failed --since 2026-03-01
     """
     with context.transaction() as connection:
-        owner = find_company(connection, company) if company or task or since else None
-        wanted = reading.Wanted(
-            before=before,
-            state=state,
-            company=owner.id if owner else None,
-            task=find_task(connection, owner, task).id if owner and task else None,
-            recipient=parse_address(recipient).addr_spec if recipient else None,
-            since=read_time(since, ZoneInfo(owner.time_zone), "--since") if owner else None,
-            reference=reference,
-            limit=limit + 1,
-        )
-        found = reading.find(connection, wanted)
-    rows = found[:limit]
+        address = parse_address(recipient).addr_spec if recipient else None
+        asked = wanted(connection, given, address)
+        found = reading.find(connection, asked)
+    rows = found[: asked.limit - 1]
     show_rows([_line(row, as_json) for row in rows], COLUMNS, as_json)
-    if len(found) > limit:
+    if len(found) > len(rows):
         warn(f"there are more; the next page: --before {rows[-1].id}")
 
 
@@ -65,7 +45,7 @@ def show(
     message_id: Annotated[int, typer.Argument(metavar="ID", help="As `mail list` shows it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show a message's whole evidence, and why it has not gone yet.
+    """Show an e-mail's whole evidence, and why it has not gone yet.
 
     Example: kadencia mail show 17
     """
@@ -73,6 +53,8 @@ def show(
         row = reading.message(connection, message_id)
         if row is None:
             raise CommandError(f"message {message_id} does not exist; `kadencia mail list` has all")
+        if row.channel != Channel.EMAIL:
+            raise CommandError(of_other_channel(message_id, Channel(row.channel), "show"))
         evidence = _evidence(connection, row)
     if as_json:
         show_json(evidence)

@@ -19,7 +19,22 @@ from worker.cli import context
 from worker.cli.mail.letters import LETTER, draft_of
 from worker.cli.options import takes
 from worker.cli.output import CommandError, Exit, JsonOption, say, show_json, warn
-from worker.enqueueing import BadRow, BadRows, MailingFile, Tally, enqueue_many
+from worker.enqueueing import (
+    BadRow,
+    BadRows,
+    Draft,
+    MailingFile,
+    SmsDraft,
+    Tally,
+    enqueue_many,
+)
+
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Enqueue the good rows; write the others to FILE.rejected.csv."
+    ),
+]
 
 
 @takes(LETTER)
@@ -28,12 +43,7 @@ def enqueue_file(
     file: Annotated[
         Path, typer.Argument(help="CSV with a header row, or JSON Lines (.jsonl), in UTF-8.")
     ],
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Enqueue the good rows; write the others to FILE.rejected.csv."
-        ),
-    ] = False,
+    skip_bad: SkipBad = False,
     as_json: JsonOption = False,
 ) -> None:
     """Enqueue a message for each row of a file.
@@ -49,8 +59,19 @@ def enqueue_file(
     given.setdefault("priority", Priority.BULK)
     with context.transaction() as connection:
         mailing = draft_of(connection, given)
-    source = MailingFile(file)
-    rejects = Rejects(source, Path(f"{file}.rejected.csv"))
+    put_in(MailingFile(file), mailing, skip_bad=skip_bad, as_json=as_json)
+
+
+def put_in(
+    source: MailingFile, mailing: Draft | SmsDraft, *, skip_bad: bool, as_json: bool
+) -> None:
+    """Enqueue a mailing, with a bar for a person who watches, and tell what became of it.
+
+    Raises:
+        CommandError: rows are bad and are not to be left out; each was told on standard error.
+        Exit: some were left out.
+    """
+    rejects = Rejects(source, Path(f"{source.path}.rejected.csv"))
     try:
         with rejects, _bar(skip_bad) as progress:
             tally = enqueue_many(

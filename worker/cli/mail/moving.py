@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection
 
-from models.states import SLOVAK
-from worker.cli import context
-from worker.cli.output import CommandError, Exit, say
+from models.states import Channel
+from worker.cli.channels import each
+from worker.cli.output import CommandError
 from worker.outbox import people
-from worker.outbox.people import Moved
 
 Ids = Annotated[list[int], typer.Argument(help="Ids, as `kadencia mail list` shows them.")]
 
@@ -24,7 +20,7 @@ def hold(ids: Ids) -> None:
 
     Example: kadencia mail hold 17 18
     """
-    _each(ids, people.hold)
+    each(ids, people.hold, Channel.EMAIL, "hold")
 
 
 def release(ids: Ids) -> None:
@@ -32,7 +28,7 @@ def release(ids: Ids) -> None:
 
     Example: kadencia mail release 17 18
     """
-    _each(ids, people.release)
+    each(ids, people.release, Channel.EMAIL, "release")
 
 
 def cancel(ids: Ids) -> None:
@@ -40,7 +36,7 @@ def cancel(ids: Ids) -> None:
 
     Example: kadencia mail cancel 17 18
     """
-    _each(ids, people.cancel)
+    each(ids, people.cancel, Channel.EMAIL, "cancel")
 
 
 def resend(
@@ -55,7 +51,7 @@ def resend(
 
     Example: kadencia mail resend 17
     """
-    _each(ids, partial(people.resend, to_all=to_all))
+    each(ids, partial(people.resend, to_all=to_all), Channel.EMAIL, "resend")
 
 
 def resolve(
@@ -69,15 +65,5 @@ def resolve(
     """
     if sent == again:
         raise CommandError("give either --sent or --resend; nothing was changed")
-    _each(ids, people.resolve_sent if sent else people.resolve_resend)
-
-
-def _each(ids: list[int], move: Callable[[Connection, int], Moved]) -> None:
-    with context.transaction() as connection:
-        moved, refused = people.move_each(connection, ids, move)
-    for one in moved:
-        say(f"message {one.message_id}: {one.before} → {one.after} ({SLOVAK[one.after]})")
-    for error in refused:
-        sys.stderr.write(f"kadencia: {error}\n")
-    if refused:
-        raise typer.Exit(Exit.FAILED)
+    move = people.resolve_sent if sent else people.resolve_resend
+    each(ids, move, Channel.EMAIL, "resolve")

@@ -10,21 +10,23 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row
 
-from models.states import MessageState
+from models.states import Channel, MessageState
 from settings import SettingsError
 from worker import bootstrap
 from worker.cli import context
 from worker.core.explain import TaskFacts, explain
 from worker.outbox import reading
+from worker.outbox.people import COMMAND
 from worker.outbox.reading import Taker
 from worker.throttle import LogLost, Throttle, ThrottleUnavailable
 
 _PLAIN = {
     MessageState.RELEASED: "released to a worker, which is to begin it any moment",
-    MessageState.SENDING: "being handed over to the SMTP server",
-    MessageState.UNKNOWN: "nobody knows whether it went; `kadencia mail resolve` settles it",
-    MessageState.HELD: "held; `kadencia mail release` lets it go",
+    MessageState.SENDING: "being handed over to the {far_side}",
+    MessageState.UNKNOWN: "nobody knows whether it went; `kadencia {command} resolve` settles it",
+    MessageState.HELD: "held; `kadencia {command} release` lets it go",
 }
+_FAR_SIDE = {Channel.EMAIL: "SMTP server", Channel.SMS: "gateway"}
 
 
 def reasons(connection: Connection, row: Row[Any], people: Sequence[Row[Any]]) -> list[str]:
@@ -37,7 +39,10 @@ def reasons(connection: Connection, row: Row[Any], people: Sequence[Row[Any]]) -
     """
     state = MessageState(row.state)
     if state is not MessageState.READY:
-        return [_PLAIN[state]] if state in _PLAIN else []
+        if state not in _PLAIN:
+            return []
+        channel = Channel(row.channel)
+        return [_PLAIN[state].format(far_side=_FAR_SIDE[channel], command=COMMAND[channel])]
     whole = reading.installation(connection)
     takers = reading.takers(connection, row, context.silent_after())
     trouble, tasks = _looked(takers, whole.generation, ZoneInfo(row.time_zone))
