@@ -145,8 +145,7 @@ def settle_unknown(*, sms: bool) -> str:
     'see `kadencia mail list --state unknown`, settle with `kadencia mail resolve`'
     """
     command = "kadencia sms" if sms else "kadencia mail"
-    how = f"`{command} resend` or `{command} cancel`" if sms else f"`{command} resolve`"
-    return f"see `{command} list --state unknown`, settle with {how}"
+    return f"see `{command} list --state unknown`, settle with `{command} resolve`"
 
 
 def looks_suspicious(attempts: int, rejected: int) -> bool:

@@ -63,7 +63,7 @@ GATEWAYS = text("""
                 SELECT FROM sms JOIN message m ON m.id = sms.message_id
                 JOIN automatic_task t ON t.id = m.task_id
                 JOIN eurosms_account of ON of.account_id = t.account_id
-                WHERE sms.awaited AND sms.sent_at < clock_timestamp() - :overdue_after
+                WHERE sms.awaited AND sms.sent_at < statement_timestamp() - :overdue_after
                   AND (of.base_url, of.integration_id) = (e.base_url, e.integration_id))
             AS poll_overdue,
         coalesce(p.why, '') AS poll_why
