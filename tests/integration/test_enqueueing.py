@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from models.states import Priority
 from settings import load
-from tests.support.rows import make_company, make_establishment, make_task
+from tests.support.rows import make_company, make_establishment, make_sms_task, make_task
 from worker import db
 from worker.compose import AttachmentPart
 from worker.core.content import ContentError, TooLargeError
@@ -191,6 +191,16 @@ def _wait_for_a_lock(engine):
         " AND datname = current_database()",
     ):
         pass
+
+
+def test_an_e_mail_cannot_name_a_task_that_sends_sms(engine, company):
+    with engine.begin() as connection:
+        task = make_sms_task(connection, company)
+
+    with pytest.raises(ContentError, match="sends SMS; name one that sends e-mails"):
+        put(engine, letter(company, task_id=task.id))
+
+    assert stored(engine, company) == []
 
 
 def test_messages_for_the_same_tasks_share_a_lane(engine, company):

@@ -263,6 +263,12 @@ def test_an_sms_is_listed_with_oberons_state_beside_the_exact_one(engine, task, 
         assert word in shown
 
 
+def test_an_sms_that_was_never_confirmed_says_so(engine, task, company, kadencia):
+    sms(engine, task, state="sent", sms={"unconfirmed_at": "2026-01-08T10:00Z", "awaited": False})
+
+    assert "not confirmed" in kadencia.done("sms", "list", "--company", company).out
+
+
 def test_a_listing_is_narrowed_and_paged(engine, task, company, kadencia):
     first = sms(engine, task, number="+420601123456", reference="a")
     second = sms(engine, task, state="delivered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -238,6 +239,23 @@ def test_other_content_under_a_key_is_a_conflict(engine, company, change):
 
     with pytest.raises(KeyConflict, match=f"in message {first.message_id}"):
         put(engine, note(company, idempotency_key="k", **change))
+
+
+def test_two_enqueuers_at_once_with_the_same_key_make_one_sms(engine, company):
+    done = []
+    draft = note(company, idempotency_key="7")
+    with engine.connect() as connection:
+        first = enqueue_sms(connection, draft)
+        other = threading.Thread(target=lambda: done.append(put(engine, draft)))
+        other.start()
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while not rows(engine, f"{waiting} AND datname = current_database()"):
+            pass
+        connection.commit()
+        other.join(10)
+
+    assert [(one.message_id, one.created) for one in done] == [(first.message_id, False)]
+    assert len(stored(engine, company)) == 1
 
 
 def test_a_suppressed_number_is_no_error(engine, company):

@@ -48,7 +48,7 @@ def listing(
     if as_json:
         show_json(lines)
     else:
-        show_rows([_for_people(line) for line in lines], [*COLUMNS, *TIMES, "why"], False)
+        show_rows([_for_people(line) for line in lines], [*COLUMNS, *TIMES, "status", "why"], False)
     if len(found) > len(rows):
         warn(f"there are more; the next page: --before {rows[-1].id}")
 
@@ -103,7 +103,8 @@ def _for_people(line: Mapping[str, Any]) -> dict[str, Any]:
     if text is not None and len(text) > SHOWN_CHARACTERS:
         text = f"{text[: SHOWN_CHARACTERS - 1]}…"
     times = {name: line[name] and line[name].astimezone(zone) for name in TIMES}
-    return {**line, **times, "text": text and " ".join(text.split())}
+    status = "not confirmed" if line["unconfirmed_at"] else line["status"]
+    return {**line, **times, "text": text and " ".join(text.split()), "status": status}
 
 
 def _evidence(connection: Connection, row: Row[Any]) -> dict[str, Any]:
