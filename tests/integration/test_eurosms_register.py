@@ -101,6 +101,7 @@ WRONG = [
     pytest.param({"poll_seconds": 0.5}, "1 to 3,600 seconds", id="polls too often"),
     pytest.param({"most_connections": 0}, "requests at once", id="no request at once"),
     pytest.param({"hourly_limit": 0}, "segments", id="a limit of nothing"),
+    pytest.param({"price": Decimal("-0.01")}, "price is -0.01", id="a price below nothing"),
     pytest.param({"ca_file": "ca.pem"}, "no full path", id="a CA file that depends on where"),
     pytest.param({"push_from": ["10.0.0.1/8"]}, "host bits set", id="no network"),
     pytest.param({"name": ""}, "is blank", id="no name"),

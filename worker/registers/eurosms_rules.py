@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "poll_seconds": (1, 3_600, "seconds"),
     "most_connections": (1, 1_000, "requests at once"),
     "hourly_limit": (1, 1_000_000, "segments"),
+    "price": (0, 1_000, "EUR"),
 }
 """Least and most of each number."""
 
