@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import uuid
+from base64 import b64decode
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
+from celery import Celery
 from sqlalchemy import text
 
+from settings.celery import BROKER_OPTIONS
 from tests.support.emulator import KEY, EmulatorProcess
 from tests.support.kernel import change
+from tests.support.office import closed_port
 from tests.support.process_table import wait_until
 from tests.support.reports import VAULT, Desk
 from worker import db
+from worker.beat import Scheduler
 from worker.crashpoints import CrashPoint
 from worker.outbox import sms_polls
 from worker.sms.polling import CHUNK
@@ -228,6 +236,17 @@ def test_a_question_after_one_sms_that_is_not_answered_comes_again_within_the_ho
     assert desk.queue().failures == 1
 
 
+def test_a_gateway_that_refuses_to_tell_of_one_sms_tells_of_the_others(desk):
+    first, second = desk.sent(ago=NEAR_THE_END), desk.sent(ago=NEAR_THE_END)
+    desk.gateway.changed("0" * 40)
+    desk.gateway.misbehave({"kind": "redirect", "path": "status/one", "times": 1})
+
+    desk.poll()
+
+    assert sorted(desk.state(one) for one in (first, second)) == ["delivered", "sent"]
+    assert desk.queue().failures == 0
+
+
 def test_after_seven_days_it_is_not_confirmed_and_a_later_report_still_counts(desk):
     made = desk.sent(ago=BEYOND)
     desk.gateway.misbehave({"kind": "error-html", "path": "status/any", "times": 1})
@@ -327,3 +346,49 @@ def test_the_row_of_an_integration_is_made_once(desk):
         sms_polls.ensure(connection, desk.gateway.url, desk.queue().integration_id)
 
         assert connection.execute(text("SELECT count(*) FROM eurosms_poll")).scalar_one() == 1
+
+
+@pytest.fixture
+def beat(desk, database_url, redis_url, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("KADENCIA_DATA", str(tmp_path))
+
+    @contextmanager
+    def made(broker):
+        monkeypatch.setenv("REDIS_URL", broker)
+        app = Celery("tests", set_as_current=False)
+        hasty = {"max_retries": 1, "interval_start": 0}
+        app.conf.update(
+            broker_url=broker,
+            broker_transport_options={**BROKER_OPTIONS, **hasty},
+            task_publish_retry=False,
+        )
+        scheduler = Scheduler(app, max_interval=0.01)
+        yield scheduler
+        scheduler.close()
+        app.close()
+
+    return made
+
+
+def test_beat_enqueues_a_poll_that_is_due_for_a_server_of_sms(desk, beat, redis_url):
+    with desk.engine.begin() as connection:
+        alive(connection, desk.task)
+
+    with beat(redis_url) as scheduler:
+        scheduler.tick()
+        scheduler.tick()
+
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        [task] = client.lrange("oac.main.eurosms.reports", 0, -1)
+    assert json.loads(b64decode(json.loads(task)["body"]))[0] == [desk.poll_id]
+
+
+def test_a_poll_that_beat_could_not_enqueue_is_due_again_at_once(desk, beat):
+    with desk.engine.begin() as connection:
+        alive(connection, desk.task)
+
+    with closed_port() as port, beat(f"redis://127.0.0.1:{port}/0") as scheduler:
+        scheduler.tick()
+
+    assert desk.queue().due_in <= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -264,6 +265,24 @@ def test_a_report_without_uuid_and_key_is_about_nothing(connection, task):
     stored = store(connection, task, said("DELIVRD"))
 
     assert (stored.reports, stored.new, kept(connection)) == (1, 0, [])
+
+
+def test_after_a_restore_that_lost_its_attempt_a_report_still_counts(connection, task):
+    made = make_sms(connection, task, state="unknown")
+
+    store(connection, task, said("DELIVRD", name(), own_key=key_of(connection, made)))
+
+    assert message(connection, made.id).state == "delivered"
+    assert segments(connection, made)[0].attempt_id is None
+    assert sms(connection, made).sent_at == NOON
+
+
+def test_without_a_time_of_its_own_an_unanswered_sms_was_sent_when_it_was_tried(connection, task):
+    made, attempt_id = handed_over(connection, task, "unknown")
+
+    store(connection, task, said("ENROUTE", name(), own_key=key_of(connection, made), sent_at=None))
+
+    assert sms(connection, made).sent_at == attempt(connection, attempt_id).opened_at
 
 
 def accepted(*uuids):
@@ -578,3 +597,41 @@ def test_a_sender_that_is_a_name_cannot_be_suppressed(connection, task):
     assert sms_reports.inbound(connection, task.account_id, came_in("STOP", sender="Banka"))
 
     assert suppressed(connection, task) == {}
+
+
+def test_pushes_polls_and_answers_at_once_lose_no_report_and_charge_each_once(engine):
+    with engine.begin() as connection:
+        task = make_sms_task(connection)
+        made = [make_sms(connection, task, state="sending") for _ in range(24)]
+        keys = {one: key_of(connection, one) for one in made}
+        for one in made:
+            change(connection, "attempt", one.lease, price=Decimal("0.0500"))
+        charge(connection, task, datetime.now(UTC), 24 * Decimal("0.0500"))
+    names = {one: name() for one in made}
+
+    def push(one):
+        with engine.begin() as connection:
+            store(connection, task, said("DELIVRD", names[one], price=CENTS), source="push")
+
+    def poll(some):
+        with engine.begin() as connection:
+            reports = [said("ENROUTE", names[one], 0, own_key=keys[one]) for one in some]
+            store(connection, task, *reports)
+
+    def answer(one):
+        with engine.begin() as connection:
+            settle(connection, one.lease, accepted(names[one]), 0.5)
+
+    with ThreadPoolExecutor(6) as pool:
+        work = [pool.submit(poll, made[at::-3]) for at in (23, 22, 21)]
+        for one in made:
+            work += [pool.submit(answer, one), pool.submit(push, one), pool.submit(push, one)]
+        for done in work:
+            done.result()
+
+    with engine.begin() as connection:
+        sms_reports.match_late(connection, timedelta(hours=1))
+    with engine.begin() as connection:
+        assert {message(connection, one.id).state for one in made} == {"delivered"}
+        assert all(report.message_id is not None for report in kept(connection))
+        assert spent(connection, task) == 24 * CENTS
