@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -162,7 +162,7 @@ class SmsSegment(Base):
     message_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("message.id", ondelete="CASCADE")
     )
-    attempt_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    attempt_id: Mapped[UUID | None] = mapped_column(Uuid)
     """Absent: it is known by a report alone, and its attempt is not."""
     number: Mapped[int] = mapped_column(SmallInteger)
     """From 1."""
@@ -228,7 +228,7 @@ class EurosmsPoll(Base):
     integration_id: Mapped[str]
     trxid: Mapped[str | None]
     """Under which reports were asked for that are not stored yet; it brings the same again."""
-    holder: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    holder: Mapped[UUID | None] = mapped_column(Uuid)
     held_until: Mapped[datetime | None]
     next_at: Mapped[datetime | None]
     """When beat enqueues the next poll."""

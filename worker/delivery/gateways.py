@@ -11,7 +11,7 @@ from worker.eurosms_accounts import eurosms_settings
 from worker.vault import Vault
 
 GATEWAYS_KEPT = 8
-"""Chosen: clients with a connection that an idle process may hold; the longest unused goes first."""
+"""Chosen: clients that a process keeps; the longest unused goes first."""
 
 
 class Gateways:

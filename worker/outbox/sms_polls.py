@@ -65,6 +65,15 @@ DUE = text("""
     RETURNING p.id AS poll_id, due.server
 """)
 
+# Where nothing was awaited, the next poll may be far away. Nearly always it is not, and no row is
+# changed.
+EXPECT = text("""
+    UPDATE eurosms_poll p SET next_at = clock_timestamp() + make_interval(secs => e.poll_seconds)
+    FROM attempt a JOIN eurosms_account e ON e.account_id = a.account_id
+    WHERE a.id = :attempt AND p.base_url = e.base_url AND p.integration_id = e.integration_id
+      AND p.next_at > clock_timestamp() + make_interval(secs => e.poll_seconds)
+""")
+
 NEXT_DUE = text("""
     SELECT least(min(next_at) - clock_timestamp(), interval '1 hour')
     FROM eurosms_poll WHERE next_at > clock_timestamp()
@@ -138,6 +147,16 @@ GIVE_UP = text("""
     UPDATE sms SET awaited = false, unconfirmed_at = clock_timestamp()
     FROM late WHERE sms.message_id = late.id
 """)
+
+
+def expect(connection: Connection, attempt: uuid.UUID) -> None:
+    """An SMS may have gone: have its delivery reports asked for before long.
+
+    Args:
+        connection: of the settling; the row of the poll is the last that it locks.
+        attempt: just closed.
+    """
+    connection.execute(EXPECT, {"attempt": attempt})
 
 
 def ensure(connection: Connection, base_url: str, integration_id: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from worker.core.outcomes import Outcome
-from worker.outbox import sms_budgets, sms_segments
+from worker.outbox import sms_budgets, sms_polls, sms_segments
 
 # A segment without a report yet may still turn out to cost more or less.
 AWAIT = text("""
@@ -44,4 +44,7 @@ def settled(
     if outcome is Outcome.ACCEPTED:
         estimate = connection.execute(AWAIT, {"attempt": attempt}).scalar()
         sms_segments.add(connection, message_id, attempt, uuids, estimate)
-    return sms_segments.follow(connection, message_id)
+    state = sms_segments.follow(connection, message_id)
+    if outcome not in REACHED_NOBODY:
+        sms_polls.expect(connection, attempt)
+    return state
