@@ -4,7 +4,8 @@
         [--table FILE]
     python -m tests.faults --list
 
-The exit code is 1 if a promise was broken.
+The names of faults while SMS are sent begin with "SMS:". The exit code is 1 if a promise was
+broken.
 """
 
 from __future__ import annotations
@@ -15,76 +16,47 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.catalogue import named
-from tests.faults.runner import Runner, calm
+from tests.faults import tables
+from tests.faults.catalogue import FAULTS, SMS_FAULTS, named
+from tests.faults.fault import Fault
+from tests.faults.runner import EMAIL, SMS, Channel, Runner, calm
 from tests.faults.verdict import Verdict
-
-HEAD = f"{'fault':<50} runs  mails lost dbl unknown worst   use resumed"
-
-
-COLUMNS = (
-    "| fault | runs | messages | lost | doubled | unknown | worst window ÷ limit | use | resumed |",
-    "|---|---|---|---|---|---|---|---|---|",
-)
-
-
-def line(verdict: Verdict) -> str:
-    """A verdict as a line of the table."""
-    use = "    -" if verdict.use is None else f"{verdict.use:5.2f}"
-    return (
-        f"{verdict.name:<50} {verdict.runs:4d} {verdict.messages:6d} {verdict.lost:4d} "
-        f"{verdict.doubled:3d} {verdict.unknown:3d}/{verdict.allowed:<3d} {verdict.worst:5.3f} "
-        f"{use} {verdict.resumed:5.1f} s"
-    )
-
-
-def tell(verdict: Verdict) -> None:
-    """Print a verdict at once."""
-    print(line(verdict), flush=True)
-    for words in verdict.broken:
-        print(f"    BROKEN: {words}", flush=True)
-
-
-def markdown(verdicts: list[Verdict]) -> str:
-    """All runs of each fault together, as a table for the documentation."""
-    by_name: dict[str, Verdict] = {}
-    for one in verdicts:
-        by_name[one.name] = by_name[one.name].plus(one) if one.name in by_name else one
-    rows = [
-        f"| {one.name} | {one.runs} | {one.messages:,} | {one.lost} | {one.doubled} | "
-        f"{one.unknown} of {one.allowed} | {one.worst:.2f} | "
-        f"{'' if one.use is None else f'{one.use:.2f}'} | {one.resumed:.1f} s |"
-        for one in by_name.values()
-    ]
-    return "\n".join([*COLUMNS, *rows]) + "\n"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run; see the module."""
     options = _parser().parse_args(argv)
-    faults = named(options.only or [""])
+    wanted = options.only or [""]
+    faults, sms_faults = named(wanted, FAULTS), named(wanted, SMS_FAULTS)
     if options.list:
-        print("\n".join(fault.name for fault in faults))
+        print("\n".join(fault.name for fault in (*faults, *sms_faults)))
         return 0
-    if not faults:
+    if not (faults or sms_faults):
         print(f"no fault is called {' or '.join(options.only)}; --list names them", file=sys.stderr)
         return 2
     if options.logs:
         options.logs.mkdir(parents=True, exist_ok=True)
-    runner = Runner(tell, options.logs)
-    print(HEAD, flush=True)
-    if options.random:
-        seed = options.seed if options.seed is not None else random.randrange(10**6)
-        print(f"at random for {options.random:g} s, seed {seed}", flush=True)
-        verdicts = list(
-            runner.at_random([one for one in faults if not one.alone], options.random, seed)
-        )
-    else:
-        verdicts = [] if options.only else [calm(tell, options.logs)]
-        verdicts += runner.each(faults * options.rounds)
+    print(tables.HEAD, flush=True)
+    verdicts = [] if options.only or options.random else [calm(tables.tell, options.logs)]
+    verdicts += _make(faults, EMAIL, options)
+    of_sms = _make(sms_faults, SMS, options)
     if options.table:
-        options.table.write_text(markdown(verdicts))
-    return _sum_up(verdicts)
+        made = [tables.markdown(verdicts)] if verdicts else []
+        made += [tables.sms_markdown(of_sms)] if of_sms else []
+        options.table.write_text("\n".join(made))
+    return _sum_up([*verdicts, *of_sms])
+
+
+def _make(faults: list[Fault], channel: Channel, options: argparse.Namespace) -> list[Verdict]:
+    runner = Runner(tables.tell, options.logs, channel)
+    if not options.random:
+        return list(runner.each(faults * options.rounds))
+    mixed = [one for one in faults if not one.alone]
+    if not mixed:
+        return []
+    seed = options.seed if options.seed is not None else random.randrange(10**6)
+    print(f"at random for {options.random:g} s, seed {seed}", flush=True)
+    return list(runner.at_random(mixed, options.random, seed))
 
 
 def _sum_up(verdicts: list[Verdict]) -> int:
@@ -96,7 +68,7 @@ def _sum_up(verdicts: list[Verdict]) -> int:
     for verdict in made[1:]:
         total = total.plus(verdict)
     total.name = "all"
-    print(line(total))
+    print(tables.line(total))
     broken = [verdict.name for verdict in verdicts if verdict.broken]
     print("every promise was kept" if not broken else f"BROKEN: {'; '.join(broken)}")
     return 1 if broken else 0

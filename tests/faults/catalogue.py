@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.faults import others, postgres_fails, processes_die, redis_fails, smtp_fails
+from tests.faults import (
+    others,
+    postgres_fails,
+    processes_die,
+    redis_fails,
+    sms_gateway_fails,
+    sms_processes_die,
+    sms_services_fail,
+    smtp_fails,
+)
 from tests.faults.fault import Fault
 
 FAULTS: list[Fault] = [
@@ -14,9 +23,16 @@ FAULTS: list[Fault] = [
     *smtp_fails.FAULTS,
     *others.FAULTS,
 ]
+"""Of a fleet that sends e-mails."""
+
+SMS_FAULTS: list[Fault] = [
+    *sms_processes_die.FAULTS,
+    *sms_gateway_fails.FAULTS,
+    *sms_services_fail.FAULTS,
+]
 
 
-def named(parts: Sequence[str]) -> list[Fault]:
+def named(parts: Sequence[str], among: Sequence[Fault]) -> list[Fault]:
     """Those whose names hold any of these words, whatever the case."""
     wanted = [part.lower() for part in parts]
-    return [fault for fault in FAULTS if any(part in fault.name.lower() for part in wanted)]
+    return [fault for fault in among if any(part in fault.name.lower() for part in wanted)]

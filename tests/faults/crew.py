@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.process_table import kill_tree
 
 if TYPE_CHECKING:
-    from tests.faults.town import Town
+    from tests.faults.ground import Ground
 
 ENDED_SECONDS = 90
 SLOTS = 2
@@ -19,7 +19,7 @@ SLOTS = 2
 class Worker:
     """One `kadencia worker` behind lines of its own, which can be started again and again."""
 
-    def __init__(self, town: Town, name: str, server: str) -> None:
+    def __init__(self, town: Ground, name: str, server: str) -> None:
         self.name, self.server = name, server
         self._fleet = town.fleet
         board = town.board

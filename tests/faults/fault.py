@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.faults.town import Town
-
-Strike = Callable[[Town], None]
+Strike = Callable[[Any], None]
+"""Is given the town in which it strikes."""
 
 
 class CannotBeMade(Exception):
@@ -25,7 +25,7 @@ class Fault:
             what it kills, or the mails whose answer it takes away. 0 for everything else.
         resends: the policy sends unknown messages once more.
         alone: needs a town of its own.
-        times: settings of that town that differ from `town.TIMES`.
+        times: settings of that town that differ from `ground.TIMES`.
     """
 
     name: str

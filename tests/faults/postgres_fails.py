@@ -11,8 +11,8 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from tests.faults.fault import CannotBeMade, Fault
+from tests.faults.ground import PATIENCE_SECONDS, Ground
 from tests.faults.line import Rule
-from tests.faults.town import PATIENCE_SECONDS, Town
 from tests.support.process_table import descendants, wait_until
 
 FROZEN_SECONDS = 20
@@ -20,19 +20,19 @@ ROOM_MB = 160
 """For the write-ahead log on a small disk: what PostgreSQL keeps of it, and room to work."""
 
 
-def killed(town: Town) -> None:
+def killed(town: Ground) -> None:
     town.postgres.kill()
     time.sleep(1)
     town.postgres.start()
 
 
-def restarted(town: Town) -> None:
+def restarted(town: Ground) -> None:
     town.postgres.stop()
     time.sleep(1)
     town.postgres.start()
 
 
-def connections_cut(town: Town) -> None:
+def connections_cut(town: Ground) -> None:
     for _ in range(5):
         town.sql("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                     WHERE application_name LIKE 'kadencia%'
@@ -40,7 +40,7 @@ def connections_cut(town: Town) -> None:
         time.sleep(0.7)
 
 
-def frozen(town: Town) -> None:
+def frozen(town: Ground) -> None:
     assert town.postgres.pid is not None
     pids = [town.postgres.pid, *descendants(town.postgres.pid)]
     for pid in pids:
@@ -50,15 +50,15 @@ def frozen(town: Town) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def commits_without_an_answer(town: Town) -> None:
+def commits_without_an_answer(town: Ground) -> None:
     _at_commits(town, forward=True)
 
 
-def commits_that_never_come(town: Town) -> None:
+def commits_that_never_come(town: Ground) -> None:
     _at_commits(town, forward=False)
 
 
-def disk_full(town: Town) -> None:
+def disk_full(town: Ground) -> None:
     """The write-ahead log lies on a disk of its own, which fills up in the midst of commits."""
     log = town.postgres.directory / "pg_wal"
     _move_to_small_disk(town, log)
@@ -76,7 +76,7 @@ def disk_full(town: Town) -> None:
             subprocess.run(["umount", "-l", str(log)], check=True)
 
 
-def _at_commits(town: Town, *, forward: bool) -> None:
+def _at_commits(town: Ground, *, forward: bool) -> None:
     rules = [
         worker.postgres.on(Rule(b"COMMIT", forward=forward, times=8, after=number))
         for number, worker in enumerate(town.workers)
@@ -86,7 +86,7 @@ def _at_commits(town: Town, *, forward: bool) -> None:
         worker.postgres.restore()
 
 
-def _move_to_small_disk(town: Town, log: object) -> None:
+def _move_to_small_disk(town: Ground, log: object) -> None:
     keep = town.root / "pg_wal.keep"
     town.postgres.stop()
     shutil.copytree(str(log), keep)
@@ -99,7 +99,7 @@ def _move_to_small_disk(town: Town, log: object) -> None:
     town.postgres.start()
 
 
-def _move_back(town: Town, log: object) -> None:
+def _move_back(town: Ground, log: object) -> None:
     keep = town.root / "pg_wal.keep"
     shutil.copytree(str(log), keep)
     subprocess.run(["umount", str(log)], check=True)
@@ -108,7 +108,7 @@ def _move_back(town: Town, log: object) -> None:
     _copy_in(town, keep, log)
 
 
-def _copy_in(town: Town, keep: object, log: object) -> None:
+def _copy_in(town: Ground, keep: object, log: object) -> None:
     shutil.copytree(str(keep), str(log), dirs_exist_ok=True)
     shutil.rmtree(str(keep))
     if town.postgres.run_as is not None:
@@ -124,7 +124,7 @@ def _fill(ballast: object) -> None:
             return
 
 
-def _fails(town: Town) -> bool:
+def _fails(town: Ground) -> bool:
     """Go through the log's files that are kept in stock, until a new one is wanted."""
     try:
         town.sql("CREATE TABLE IF NOT EXISTS filler (x int)")

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
+from tests.faults.ground import PATIENCE_SECONDS, Ground
 from tests.faults.line import DOT, Rule
-from tests.faults.town import PATIENCE_SECONDS, Town
+from tests.faults.town import Town
 from tests.support.process_table import kill_tree, wait_until
 from worker.crashpoints import CrashPoint
 
@@ -22,6 +23,8 @@ UNCERTAIN = {
 }
 """Killed there, nobody knows whether the mail went."""
 
+OF_SMS = {CrashPoint.POLL_ASKED, CrashPoint.POLL_ANSWERED}
+
 TRUE_TIMES = {
     "KADENCIA_HEARTBEAT_SECONDS": "5",
     "KADENCIA_SILENT_AFTER_SECONDS": "30",
@@ -33,8 +36,10 @@ TRUE_TIMES = {
 """The product's own, but for the last two: they only have to be beyond the time to resume."""
 
 
-def _killed_at(point: CrashPoint) -> Strike:
-    def strike(town: Town) -> None:
+def killed_at(point: CrashPoint) -> Strike:
+    """Whoever reaches a point first dies there."""
+
+    def strike(town: Ground) -> None:
         armed = town.fleet.crash_points / point
         armed.touch()
         for name in town.offices:
@@ -44,14 +49,14 @@ def _killed_at(point: CrashPoint) -> Strike:
     return strike
 
 
-def one_worker(town: Town) -> None:
+def one_worker(town: Ground) -> None:
     """As when its machine dies."""
     town.workers[0].kill()
     time.sleep(2)
     town.workers[0].start()
 
 
-def all_workers(town: Town) -> None:
+def all_workers(town: Ground) -> None:
     for worker in town.workers:
         worker.kill()
     time.sleep(2)
@@ -73,7 +78,7 @@ def all_in_mid_dialogue(town: Town) -> None:
         worker.start()
 
 
-def both_beats(town: Town) -> None:
+def both_beats(town: Ground) -> None:
     for beat in town.beats:
         assert beat.process is not None
         kill_tree(beat.process)
@@ -82,7 +87,7 @@ def both_beats(town: Town) -> None:
         beat.start()
 
 
-def rolling_deploy(town: Town) -> None:
+def rolling_deploy(town: Ground) -> None:
     for worker in town.workers:
         assert worker.drain() == 0
         worker.start()
@@ -91,8 +96,9 @@ def rolling_deploy(town: Town) -> None:
 
 FAULTS = [
     *(
-        Fault(f"SIGKILL at {point}", _killed_at(point), unknowns=int(point in UNCERTAIN))
+        Fault(f"SIGKILL at {point}", killed_at(point), unknowns=int(point in UNCERTAIN))
         for point in CrashPoint
+        if point not in OF_SMS
     ),
     Fault("SIGKILL of a whole worker", one_worker, unknowns=SLOTS),
     Fault("SIGKILL of all workers at once", all_workers, unknowns=3 * SLOTS),

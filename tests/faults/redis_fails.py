@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import redis
 
 from tests.faults.fault import Fault
+from tests.faults.ground import PATIENCE_SECONDS, Ground
 from tests.faults.line import Rule
-from tests.faults.town import PATIENCE_SECONDS, Town
 from tests.support.process_table import wait_until
 from worker.embedded.directory import DataDirectory
 from worker.embedded.valkey import EmbeddedValkey
@@ -21,34 +21,34 @@ from worker.embedded.valkey import EmbeddedValkey
 FROZEN_SECONDS = 20
 
 
-def killed(town: Town) -> None:
+def killed(town: Ground) -> None:
     town.valkey.kill()
     time.sleep(2)
     town.valkey.start()
 
 
-def killed_and_forgets(town: Town) -> None:
+def killed_and_forgets(town: Ground) -> None:
     town.fill_windows()
     town.valkey.kill()
     shutil.rmtree(town.valkey.directory / "appendonlydir")
     town.valkey.start()
 
 
-def flushed(town: Town) -> None:
+def flushed(town: Ground) -> None:
     with _client(town.valkey) as client:
         for _ in range(2):
             town.fill_windows()
             client.flushall()
 
 
-def frozen(town: Town) -> None:
+def frozen(town: Ground) -> None:
     assert town.valkey.pid is not None
     os.kill(town.valkey.pid, signal.SIGSTOP)
     time.sleep(FROZEN_SECONDS)
     os.kill(town.valkey.pid, signal.SIGCONT)
 
 
-def replaced_by_an_empty_one(town: Town) -> None:
+def replaced_by_an_empty_one(town: Ground) -> None:
     with _second(town) as second:
         town.fill_windows()
         _lead_all_to(town, second)
@@ -56,7 +56,7 @@ def replaced_by_an_empty_one(town: Town) -> None:
         _lead_all_to(town, town.valkey)
 
 
-def failed_over_to_a_replica_that_lags(town: Town) -> None:
+def failed_over_to_a_replica_that_lags(town: Ground) -> None:
     """The replica stops hearing from the master two seconds before it is promoted."""
     to_master, _ = town.board.line_to("replication", town.valkey.url)
     with _second(town) as second, _client(second) as replica:
@@ -76,7 +76,7 @@ def failed_over_to_a_replica_that_lags(town: Town) -> None:
         _lead_all_to(town, town.valkey)  # and that one lags as well
 
 
-def two_masters(town: Town) -> None:
+def two_masters(town: Ground) -> None:
     """One worker and one beat have another Redis than the rest."""
     with _second(town) as second:
         apart = (town.workers[1], town.beats[1])
@@ -88,14 +88,14 @@ def two_masters(town: Town) -> None:
             one.redis.lead_to(town.valkey.port)
 
 
-def permit_without_an_answer(town: Town) -> None:
+def permit_without_an_answer(town: Ground) -> None:
     rules = [worker.redis.on(Rule(b"EVALSHA", forward=True, times=4)) for worker in town.workers]
     wait_until(lambda: sum(rule.struck for rule in rules) >= 6, PATIENCE_SECONDS)
     for worker in town.workers:
         worker.redis.restore()
 
 
-def scripts_flushed(town: Town) -> None:
+def scripts_flushed(town: Ground) -> None:
     with _client(town.valkey) as client:
         for _ in range(5):
             client.script_flush()
@@ -103,7 +103,7 @@ def scripts_flushed(town: Town) -> None:
 
 
 @contextmanager
-def _second(town: Town) -> Iterator[EmbeddedValkey]:
+def _second(town: Ground) -> Iterator[EmbeddedValkey]:
     """An empty Valkey with the same password."""
     data = DataDirectory(town.root / "second")
     data.prepare()
@@ -126,7 +126,7 @@ def _client(server: EmbeddedValkey) -> Iterator[redis.Redis]:
         client.close()
 
 
-def _lead_all_to(town: Town, server: EmbeddedValkey) -> None:
+def _lead_all_to(town: Ground, server: EmbeddedValkey) -> None:
     for one in (*town.workers, *town.beats):
         one.redis.lead_to(server.port)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests.faults import sms_town, sms_verdict, verdict
 from tests.faults.fault import CannotBeMade, Fault
+from tests.faults.ground import Ground
 from tests.faults.town import Town, town
-from tests.faults.verdict import ON_ITS_WAY, RESUMED_SECONDS, Verdict, judge
+from tests.faults.verdict import RESUMED_SECONDS, Verdict
 from tests.support.process_table import wait_until
 
-BACKLOG = 110
-"""Messages of each task, at a fault that is made alone: more than fit a window."""
-BEGUN = 5
 SETTLED_SECONDS = 180
 STOCK = 150
 """Messages of each task that wait, when faults come at random."""
@@ -32,19 +33,42 @@ USE_LEAST = 0.95
 Tell = Callable[[Verdict], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What faults of one channel take.
+
+    Attributes:
+        town: opens one; given a log or none, and settings.
+        judge: given the town, the fault, the names of messages, and the start in µs.
+        settled: whether it can judge these messages now.
+        backlog: messages of each task, at a fault that is made alone: more than fit a window.
+    """
+
+    town: Callable[..., AbstractContextManager[Any]]
+    judge: Callable[[Any, Fault, set[str], int], Verdict]
+    settled: Callable[[Any, set[str]], bool]
+    backlog: int
+
+
+EMAIL = Channel(town, verdict.judge, verdict.settled, backlog=110)
+SMS = Channel(sms_town.sms_town, sms_verdict.judge, sms_verdict.settled, backlog=60)
+
+
 class Runner:
     """Makes faults; a town that one leaves unfit is given up, and the next gets another.
 
     Args:
         tell: is told each verdict at once.
-        logs: where the fleet's log is kept of each town in which a promise was broken.
+        logs: where the fleet's log is kept of each town.
+        channel: of what is sent.
     """
 
-    def __init__(self, tell: Tell, logs: Path | None = None) -> None:
+    def __init__(self, tell: Tell, logs: Path | None = None, channel: Channel = EMAIL) -> None:
         self._tell = tell
         self._logs = logs
+        self._channel = channel
         self._stack = ExitStack()
-        self._town: Town | None = None
+        self._town: Ground | None = None
         self._towns = 0
 
     def each(self, faults: Iterable[Fault]) -> Iterator[Verdict]:
@@ -54,13 +78,12 @@ class Runner:
                 if fault.alone:
                     self.leave()
                 try:
-                    verdict = alone(self.here(**fault.times), fault)
+                    found = alone(self.here(**fault.times), fault, self._channel)
                 except CannotBeMade as error:
-                    verdict = Verdict(fault.name, runs=0, wrong=[])
-                    verdict.name += f" (skipped: {error})"
-                self._tell(verdict)
-                yield verdict
-                if verdict.broken or fault.alone:
+                    found = Verdict(f"{fault.name} (skipped: {error})", runs=0)
+                self._tell(found)
+                yield found
+                if found.broken or fault.alone:
                     self.leave()
         finally:
             self.leave()
@@ -68,16 +91,19 @@ class Runner:
     def at_random(self, faults: list[Fault], seconds: float, seed: int) -> Iterator[Verdict]:
         """Make faults chosen by chance for so long, without waiting for what they leave."""
         try:
-            yield from at_random(self.here(), faults, seconds, random.Random(seed), self._tell)
+            chance = random.Random(seed)
+            yield from at_random(self.here(), faults, seconds, chance, self._tell, self._channel)
         finally:
             self.leave()
 
-    def here(self, **times: str) -> Town:
+    def here(self, **times: str) -> Ground:
         """The town, a new one with these settings if there is none."""
         if self._town is None:
             self._towns += 1
-            log = self._logs / f"town-{self._towns}.log" if self._logs else None
-            self._town = self._stack.enter_context(town(log, **times))
+            name = f"{self._channel.town.__name__}-{self._towns}.log"
+            log = self._logs / name if self._logs else None
+            self._town = self._stack.enter_context(self._channel.town(log, **times))
+        assert self._town is not None
         return self._town
 
     def leave(self) -> None:
@@ -86,30 +112,35 @@ class Runner:
         self._stack.close()
 
 
-def alone(here: Town, fault: Fault, backlog: int = BACKLOG) -> Verdict:
+def alone(here: Ground, fault: Fault, channel: Channel = EMAIL, backlog: int = 0) -> Verdict:
     """Make one fault while a backlog of each task is being sent, wait for its end, and judge."""
     since = time.time()
     known = len(here.enqueued)
     for office in here.offices:
-        here.enqueue(office, backlog)
+        here.enqueue(office, backlog or channel.backlog)
     wrong: list[str] = []
     resumed = 0.0
     try:
-        wait_until(lambda: len(here.journal.read()) and _begun(here, since), RESUMED_SECONDS)
+        wait_until(lambda: _begun(here, since), RESUMED_SECONDS)
         fault.strike(here)
         resumed = until_resumed(here)
-        _settle(here, known)
+        _settle(here, known, channel)
     except AssertionError as error:
         wrong.append(f"not in time: {error}")
     names = set(list(here.enqueued)[known:])
-    verdict = judge(here, fault, names, round(since * 1_000_000))
-    verdict.resumed = resumed
-    verdict.wrong += wrong
-    return verdict
+    found = channel.judge(here, fault, names, round(since * 1_000_000))
+    found.resumed = resumed
+    found.wrong += wrong
+    return found
 
 
 def at_random(
-    here: Town, faults: list[Fault], seconds: float, chance: random.Random, tell: Tell
+    here: Ground,
+    faults: list[Fault],
+    seconds: float,
+    chance: random.Random,
+    tell: Tell,
+    channel: Channel = EMAIL,
 ) -> Iterator[Verdict]:
     """Faults one upon the other; what is told of each is how soon sending went on."""
     start = time.time()
@@ -133,15 +164,15 @@ def at_random(
         time.sleep(chance.uniform(0, 2))
     wrong = total.wrong
     try:
-        _settle(here, 0)
+        _settle(here, 0, channel)
     except AssertionError as error:
         wrong.append(f"not in time: {error}")
     everything = Fault(total.name, lambda _: None, unknowns=allowed, resends=resends)
-    verdict = judge(here, everything, set(here.enqueued), round(start * 1_000_000))
-    verdict.runs, verdict.resumed = total.runs, total.resumed
-    verdict.wrong += wrong
-    tell(verdict)
-    yield verdict
+    found = channel.judge(here, everything, set(here.enqueued), round(start * 1_000_000))
+    found.runs, found.resumed = total.runs, total.resumed
+    found.wrong += wrong
+    tell(found)
+    yield found
 
 
 def calm(tell: Tell, logs: Path | None = None) -> Verdict:
@@ -155,13 +186,13 @@ def calm(tell: Tell, logs: Path | None = None) -> Verdict:
         wait_until(lambda: _begun(here, 0), RESUMED_SECONDS)
         first = min(entry["dot_us"] for entry in here.journal.read())
         wait_until(lambda: time.time() > first / 1_000_000 + seconds, 2 * seconds)
-        _settle(here, 0)
-        verdict = judge(here, NO_FAULT, set(here.enqueued), since)
-        verdict.use = min(_used(here, office, seconds) for office in here.offices)
-    if verdict.use < USE_LEAST:
-        verdict.wrong.append(f"used {verdict.use:.3f} of what was allowed, at least {USE_LEAST}")
-    tell(verdict)
-    return verdict
+        _settle(here, 0, EMAIL)
+        found = EMAIL.judge(here, NO_FAULT, set(here.enqueued), since)
+        found.use = min(_used(here, office, seconds) for office in here.offices)
+    if found.use < USE_LEAST:
+        found.wrong.append(f"used {found.use:.3f} of what was allowed, at least {USE_LEAST}")
+    tell(found)
+    return found
 
 
 def _most(here: Town, office: str) -> int:
@@ -175,7 +206,7 @@ def _used(here: Town, office: str, seconds: float) -> float:
     return inside / (_most(here, office) * CALM_WINDOWS)
 
 
-def until_resumed(here: Town) -> float:
+def until_resumed(here: Ground) -> float:
     """Enqueue a little, and wait until every task has sent something; the seconds."""
     moment = time.time()
     for office in here.offices:
@@ -184,10 +215,10 @@ def until_resumed(here: Town) -> float:
     return time.time() - moment
 
 
-def _begun(here: Town, since: float) -> bool:
+def _begun(here: Ground, since: float) -> bool:
     return here.accepted_since(since) == set(here.offices)
 
 
-def _settle(here: Town, known: int) -> None:
+def _settle(here: Ground, known: int, channel: Channel) -> None:
     names = set(list(here.enqueued)[known:])
-    wait_until(lambda: not ON_ITS_WAY & set(here.states(names).values()), SETTLED_SECONDS)
+    wait_until(lambda: channel.settled(here, names), SETTLED_SECONDS)

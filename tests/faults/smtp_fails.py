@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from tests.faults.crew import SLOTS
 from tests.faults.fault import Fault, Strike
+from tests.faults.ground import ANSWER_SECONDS, PATIENCE_SECONDS
 from tests.faults.line import DOT, Line, Rule
-from tests.faults.town import ANSWER_SECONDS, PATIENCE_SECONDS, Town
+from tests.faults.town import Town
 from tests.support.process_table import wait_until
 
 GARBAGE = b"\x16\x03\x01 !!\xff no code here\r\n"

@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.__main__ import HEAD, line, tell
 from tests.faults.catalogue import FAULTS
 from tests.faults.plot import Curve, svg
 from tests.faults.runner import at_random
+from tests.faults.tables import HEAD, line, tell
 from tests.faults.town import Town, town
 from tests.support.process_table import descendants
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.town import DOT_BY_SECONDS, Limit
+from tests.faults.ground import DOT_BY_SECONDS, Limit
 from tests.faults.verdict import Verdict, share_of_limit
 
 SECOND = 1_000_000

@@ -9,61 +9,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Engine, text
-
-from tests.faults.crew import Beat, Worker
+from tests.faults.crew import Worker
+from tests.faults.ground import FULL, TIMES, Ground, Limit
 from tests.faults.journal import Journal
-from tests.faults.line import Line, Switchboard
-from tests.support.fleet import Fleet
-from tests.support.process_table import wait_until
+from tests.faults.line import Line
 from tests.support.rows import MadeTask, make_account, make_body, make_company, make_task
 from tests.support.services import service_directory
 from tests.support.sink import SinkProcess
-from worker import db
-from worker.embedded.directory import DataDirectory
-from worker.embedded.postgres import EmbeddedPostgres
-from worker.embedded.valkey import EmbeddedValkey
-
-DOT_BY_SECONDS = 5
-ANSWER_SECONDS = 5
-TIMES = {
-    "KADENCIA_WINDOW_SECONDS": "6",
-    "KADENCIA_BURST_SECONDS": "2",
-    "KADENCIA_QUANTUM_SECONDS": "0.2",
-    "KADENCIA_DOT_BY_SECONDS": str(DOT_BY_SECONDS),
-    "KADENCIA_ANSWER_TIMEOUT_SECONDS": str(ANSWER_SECONDS),
-    # Longer than the longest outage, as in the product.
-    "KADENCIA_SENDING_DEADLINE_SECONDS": "25",
-    "KADENCIA_RELEASED_DEADLINE_SECONDS": "5",
-    "KADENCIA_SILENT_AFTER_SECONDS": "5",
-}
-PATIENCE_SECONDS = 90
-FILLED_SECONDS = 20
-FULL = 0.8
-"""Chosen: with the burst that the pace allows after a loss it would be too much."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a budget may hand over in a window, from a moment on.
-
-    Attributes:
-        kind: task, account or domain.
-        of: the office's name.
-        most: envelope recipients; for each domain by itself, if it is of that kind.
-        since_us: µs since the epoch.
-    """
-
-    kind: str
-    of: str
-    most: int
-    since_us: int = 0
-
 
 LIMITS = (
     Limit("task", "main", 120),
@@ -83,60 +39,29 @@ class Office:
     smtp: Line
 
 
-class Town:
+class Town(Ground):
     """All of it; made by `town`.
 
     Attributes:
-        engine: straight to the database, for the judge.
         enqueued: by Message-ID the office of each message whose enqueueing was committed.
         limits: all that were ever in force, newest last.
         late: spans in µs within which mails reached the SMTP server long after they were written.
     """
 
     def __init__(self, root: Path, stack: ExitStack, times: Mapping[str, str]) -> None:
-        self.root = root
-        self.window_us = int(float(times["KADENCIA_WINDOW_SECONDS"]) * 1_000_000)
-        self.data = DataDirectory(root / "town")
-        self.postgres = EmbeddedPostgres(self.data)
-        self.valkey = EmbeddedValkey(self.data)
-        self.postgres.start()
-        stack.callback(self.postgres.stop)
-        self.valkey.start()
-        stack.callback(self.valkey.kill)
-        self.board = Switchboard()
-        stack.callback(self.board.close)
+        super().__init__(root, stack, times)
         self.sink = stack.enter_context(SinkProcess())
         self.journal = Journal(self.sink.journal_path)
-        self.database_url = self.postgres.url
-        self.engine: Engine = db.make_engine(self.database_url, name="judge", pool_size=4)
-        stack.callback(self.engine.dispose)
-        db.migrate(self.engine)
         self.limits = [*LIMITS]
         self.late: list[tuple[int, int]] = []
-        self.enqueued: dict[str, str] = {}
         self._numbers = itertools.count(1)
-        self.offices = self._offices()
-        self.fleet = Fleet(self.engine, self.valkey.url, **times)
-        stack.callback(self.fleet.clean_up)
-        stack.callback(self.fleet.end_all)
-        self.beats = [Beat(self, f"beat-{n}", "") for n in (1, 2)]
-        self.workers = [
-            Worker(self, "main-1", "main"),
-            Worker(self, "main-2", "main"),
-            Worker(self, "other-1", "other"),
-        ]
-        for one in (*self.beats, *self.workers):
-            one.start()
-        self.ready()
+        self.offices: dict[str, Office] = self._offices()
+        places = (("main-1", "main"), ("main-2", "main"), ("other-1", "other"))
+        self.move_in([Worker(self, name, server) for name, server in places])
 
     @property
     def smtp_lines(self) -> list[Line]:
         return [office.smtp for office in self.offices.values()]
-
-    def ready(self) -> None:
-        """Wait until as many parts of workers answer canaries as there are workers."""
-        since = time.time()
-        wait_until(lambda: self._answering(since) >= len(self.workers), PATIENCE_SECONDS)
 
     def enqueue(
         self, office: str, count: int, *, local: str = "r", domain: str | None = None
@@ -160,30 +85,11 @@ class Town:
         self.enqueued |= dict.fromkeys(names, office)
         return names
 
-    def stock_up(self, least: int) -> None:
-        """Enqueue as much as is missing, for each office to have so many waiting."""
-        for name, office in self.offices.items():
-            waiting = self.sql(
-                "SELECT count(*) AS n FROM message WHERE lane_id = :lane AND state = 'ready'",
-                lane=office.task.lane_id,
-            )[0].n
-            if waiting < least:
-                self.enqueue(name, least - waiting)
-
-    def fill_windows(self) -> None:
-        """Wait until the last window is nearly full: what forgets it now would exceed it.
-
-        A machine that is too slow for that sends no more than it can anyway.
-        """
-        with suppress(AssertionError):
-            wait_until(self._are_full, FILLED_SECONDS)
-
-    def _are_full(self) -> bool:
-        self.stock_up(100)
-        since = time.time_ns() // 1000 - self.window_us
+    def are_full(self, since_us: int) -> bool:
+        """Whether each office has used the most of the narrower of its limits since a moment."""
         for name, office in self.offices.items():
             most = min(x.most for x in self.limits if x.of == name and x.kind != "domain")
-            if sum(dot.at_us > since for dot in office.smtp.dots[-most:]) < FULL * most:
+            if sum(dot.at_us > since_us for dot in office.smtp.dots[-most:]) < FULL * most:
                 return False
         return True
 
@@ -198,26 +104,9 @@ class Town:
         self.sql(f"UPDATE {table} SET {column} = :most WHERE id = :id", most=most, id=key)
         self.limits.append(Limit(kind, of, most, time.time_ns() // 1000))
 
-    def sql(self, statement: str, **values: Any) -> Any:
-        """Run a statement in a transaction of its own; its rows, if it has any."""
-        with self.engine.begin() as connection:
-            result = connection.execute(text(statement), values)
-            return result.all() if result.returns_rows else result.rowcount
-
     def arrives_late(self, at_us: int) -> bool:
         """Whether the SMTP server's own clock says nothing of when a dot was written."""
         return any(since <= at_us <= until for since, until in self.late)
-
-    def states(self, names: set[str] | None = None) -> dict[str, str]:
-        """The state of each message, by its Message-ID."""
-        if names is None:
-            rows = self.sql("SELECT message_id, state FROM message")
-        else:
-            rows = self.sql(
-                "SELECT message_id, state FROM message WHERE message_id = ANY (:names)",
-                names=list(names),
-            )
-        return {row.message_id: row.state for row in rows}
 
     def accepted_since(self, moment: float) -> set[str]:
         """The offices whose mails were accepted after a moment."""
@@ -227,15 +116,6 @@ class Town:
             for entry in self.journal.read()[-400:]
             if entry["code"] == 250 and entry["dot_us"] > since_us
         }
-
-    def _answering(self, since: float) -> int:
-        rows = self.sql(
-            """SELECT id FROM process
-            WHERE control_answered_at > to_timestamp(:since)
-              AND send_answered_at > to_timestamp(:since)""",
-            since=since,
-        )
-        return len(rows)
 
     def _offices(self) -> dict[str, Office]:
         made = {}
@@ -308,7 +188,4 @@ def town(log: Path | None = None, **times: str) -> Iterator[Town]:
         try:
             yield made
         finally:
-            for one in (*made.workers, *made.beats):
-                one.kill()
-            if log is not None:
-                log.write_bytes(made.fleet.log.read_bytes())
+            made.leave(log)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.fault import Fault
-from tests.faults.town import DOT_BY_SECONDS, Limit, Town
+from tests.faults.ground import DOT_BY_SECONDS, Limit
+from tests.faults.town import Town
 
 ON_ITS_WAY = {"ready", "released", "sending"}
 RESUMED_SECONDS = 60
@@ -105,6 +106,11 @@ def judge(town: Town, fault: Fault, names: set[str], since_us: int) -> Verdict:
     )
     verdict.wrong += _contradictions(town, names, states, accepted, attempts)
     return verdict
+
+
+def settled(town: Town, names: set[str]) -> bool:
+    """Whether nothing of these is on its way."""
+    return not ON_ITS_WAY & set(town.states(names).values())
 
 
 def is_lost(state: str | None, accepted: int) -> bool:

@@ -154,6 +154,11 @@ class EmulatorProcess:
         """Do these things wrong from now on, and nothing else."""
         self.control("faults", {"faults": list(faults)})
 
+    def faults(self) -> list[dict[str, Any]]:
+        """What it does wrong, each with how often it has `struck`."""
+        found: list[dict[str, Any]] = self._get("faults")["faults"]
+        return found
+
     def forward(self, seconds: float) -> None:
         """Put its clock forward."""
         self.control("clock", {"forward_seconds": seconds})
