@@ -224,7 +224,10 @@ def follow_unpriced(connection: Connection, message_id: int) -> tuple[str | None
     deciding = _deciding(before, hand_overs)
     if deciding is not None and REACHED[deciding.whole.state][0] in MOVES[before]:
         after = _move(connection, row, deciding)
-    _show(connection, row, after, deciding or next(iter(hand_overs), None))
+    if deciding is None and not (after in WAITING or after is M.UNKNOWN):
+        deciding = next(iter(hand_overs), None)  # evidence; what waits has none of its own yet
+    if deciding is not None:
+        _show(connection, row, after, deciding)
     return None if after is before else after.value, strays
 
 
@@ -268,12 +271,8 @@ def _move(connection: Connection, row: Row[Any], deciding: HandOver) -> MessageS
     return state
 
 
-def _show(
-    connection: Connection, row: Row[Any], state: MessageState, deciding: HandOver | None
-) -> None:
+def _show(connection: Connection, row: Row[Any], state: MessageState, deciding: HandOver) -> None:
     """Write to `sms` what its segments make of it."""
-    if deciding is None:
-        return
     whole, sent_at = deciding.whole, deciding.sent_at or row.sent_at
     is_open = whole.state in (State.OPEN, State.SENT)
     given_up = row.unconfirmed_at is not None and (
