@@ -41,7 +41,7 @@ class Town:
         self.engine, self.fleet, self.emulator = engine, fleet, emulator
         self.mail_task, self.sms_task = mail_task, sms_task
 
-    def sms(self, number="+421901000001", **columns):
+    def sms(self, number="+421901000010", **columns):
         """Enqueue an SMS; its id."""
         with self.engine.begin() as connection:
             return make_sms(connection, self.sms_task, number=number, **columns).id
@@ -94,7 +94,7 @@ def town(services):
 
 
 def test_an_sms_is_sent_and_its_delivery_is_found_out(town):
-    delivered = town.sms("+421901000001")
+    delivered = town.sms("+421901000010")
     undelivered = town.sms("+421901000101")
 
     town.until(delivered, "delivered")

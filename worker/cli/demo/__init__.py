@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 
 from settings import Settings
 from worker import bootstrap, status
+from worker.cli.demo import reminders
 from worker.cli.demo.outcome import Outcome, read_outcome
 from worker.cli.demo.stage import Stage, stage
 from worker.cli.output import CommandError, Exit, console, say
@@ -27,8 +28,9 @@ from worker.cli.status import view
 
 CADENCE = 3000
 MESSAGES = 60
-LONGEST = timedelta(seconds=150)
-"""Chosen: 60 messages at 3,000 an hour take 72 s, and one of them is tried twice."""
+LONGEST = timedelta(seconds=180)
+"""Chosen: 60 messages at 3,000 an hour take 72 s, and one of them is tried twice; 10 SMS at 600
+segments an hour take as long."""
 
 INIT = (
     *("init", "--company", "Kvetinárstvo Ruža", "--domain", "ruza.example"),
@@ -50,10 +52,10 @@ def demo(
         typer.Option(help="The demo's own directory, emptied at each start; default: beside ours."),
     ] = None,
 ) -> None:
-    """Send 60 e-mails at 3,000 an hour on embedded servers, and show the evidence.
+    """Send 60 e-mails and 10 SMS on embedded servers, and show the evidence.
 
-    Nothing leaves this machine: a local SMTP server keeps what it gets. Exit code 0 only if
-    everything went as it should.
+    Nothing leaves this machine: a local SMTP server and an emulator of the SMS gateway keep what
+    they get. Exit code 0 only if everything went as it should.
 
     Example: kadencia demo
     """
@@ -64,7 +66,7 @@ def demo(
         engine = bootstrap.make_engine(settings, "demo")
         _set_up(running)
         _watch(engine, settings)
-        outcome = read_outcome(engine, running.mails)
+        outcome = read_outcome(engine, running.mails, running.sms)
         _report(running, outcome)
         engine.dispose()
         if sys.stdin.isatty():
@@ -82,6 +84,8 @@ def _set_up(running: Stage) -> None:
     with as_file(files(__package__) / "files") as folder:
         _run(running, folder, *INIT, "--port", str(running.smtp_port))
         _run(running, folder, *MAILING)
+        for words in reminders.commands(running.gateway_url):
+            _run(running, folder, *words)
 
 
 def _run(running: Stage, folder: Path, *arguments: str) -> None:
@@ -97,7 +101,7 @@ def _run(running: Stage, folder: Path, *arguments: str) -> None:
 def _watch(engine: Engine, settings: Settings) -> None:
     """Show the status and a bar until nothing is left to send."""
     bar = Progress(TextColumn("settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    sending = bar.add_task("", total=MESSAGES)
+    sending = bar.add_task("", total=MESSAGES + reminders.SMS)
     deadline = time.monotonic() + LONGEST.total_seconds()
     say("")
     with Live(bar, console=console, auto_refresh=False, transient=False) as live:
@@ -106,9 +110,15 @@ def _watch(engine: Engine, settings: Settings) -> None:
                 raise CommandError("not everything was sent in time", Exit.FAILED)
             with engine.connect() as connection:
                 seen = status.look(connection, settings)
-            left = sum(task.backlog.least + task.on_the_way for task in seen.tasks)
-            bar.update(sending, completed=MESSAGES - left)
-            live.update(Group(view(seen), bar), refresh=True)
+                left = reminders.left(connection)
+                reminded = reminders.view(connection)
+            left += sum(
+                task.backlog.least + task.on_the_way
+                for task in seen.tasks
+                if task.task != reminders.TASK
+            )
+            bar.update(sending, completed=MESSAGES + reminders.SMS - left)
+            live.update(Group(view(seen), reminded, bar), refresh=True)
             time.sleep(0.5)
 
 
@@ -116,10 +126,11 @@ def _report(running: Stage, outcome: Outcome) -> None:
     here = running.directory
     _run(running, here, "mail", "show", str(outcome.deferred_id))
     _run(running, here, "mail", "list", "--state", "failed")
+    _run(running, here, "sms", "list")
     _run(running, here, "audit", "rate")
     password = here / "data" / "flower.password"
     say("")
     say(f"states          {', '.join(f'{n} {state}' for state, n in outcome.states.items())}")
     say(f"saved e-mails   {outcome.kept} in {running.mails}")
     say(f"Flower          {running.flower_url}  (user kadencia, password in {password})")
-    say(f"logs            {here / 'up.log'}, {here / 'smtp.jsonl'}")
+    say(f"logs            {here / 'up.log'}, {here / 'smtp.jsonl'}, {running.sms}")

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from worker.cli.demo import reminders
 from worker.outbox import outcomes
 from worker.smtp_sink.records import message_id
 
-EXPECTED = {"sent": 59, "failed": 1}
-"""Of 60: all but the one whose address does not exist."""
+SENT = 59
+EXPECTED = {"sent": SENT, "failed": 1, **reminders.EXPECTED}
+"""Of 60 e-mails: all but the one whose address does not exist; and the SMS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,19 @@ class Outcome:
     faults: tuple[str, ...]
 
 
-def read_outcome(engine: Engine, mails: Path) -> Outcome:
-    """Compare both records with what the demo's recipients must lead to."""
+def read_outcome(engine: Engine, mails: Path, sms: Path) -> Outcome:
+    """Compare the servers' records with what the demo's recipients must lead to."""
     with engine.connect() as connection:
         states = outcomes.count_states(connection)
         twice = outcomes.tried_again(connection)
     kept = list(mails.glob("*.eml"))
     ids = Counter(_message_id(path) for path in kept)
-    faults = []
+    faults = list(reminders.faults(engine, sms))
     if states != EXPECTED:
         faults.append(f"states are {states}, not {EXPECTED}")
     if len(twice) != 1:
         faults.append(f"{len(twice)} messages were tried again, not 1")
-    if len(ids) != EXPECTED["sent"] or max(ids.values(), default=0) > 1:
+    if len(ids) != SENT or max(ids.values(), default=0) > 1:
         faults.append(f"{len(kept)} e-mails of {len(ids)} Message-IDs arrived")
     return Outcome(states, twice[0] if twice else 1, len(kept), tuple(faults))
 

@@ -1,4 +1,4 @@
-"""The stage of the demo: the product and a local SMTP server, as processes of their own."""
+"""The stage of the demo: the product, a local SMTP server and an SMS gateway, each a process."""
 
 from __future__ import annotations
 
@@ -40,18 +40,25 @@ class Stage:
         directory: the demo's own: data, mails, logs.
         environment: for commands that talk to it.
         smtp_port: where the local SMTP server listens.
+        gateway_url: where the emulator of the SMS gateway does.
         flower_url: where Flower shows the tasks.
     """
 
     directory: Path
     environment: Mapping[str, str]
     smtp_port: int
+    gateway_url: str
     flower_url: str
 
     @property
     def mails(self) -> Path:
         """Where the SMTP server keeps what it gets."""
         return self.directory / "mails"
+
+    @property
+    def sms(self) -> Path:
+        """Where the gateway writes down what it gets."""
+        return self.directory / "sms.jsonl"
 
     def command(self, *arguments: str) -> list[str]:
         """A `kadencia` command as it is run."""
@@ -60,7 +67,7 @@ class Stage:
 
 @contextmanager
 def stage(directory: Path) -> Iterator[Stage]:
-    """Start both in a directory of the demo's own, which is emptied first, and end both.
+    """Start all in a directory of the demo's own, which is emptied first, and end all.
 
     Raises:
         CommandError: something does not start; it names the log.
@@ -72,10 +79,17 @@ def stage(directory: Path) -> Iterator[Stage]:
         environment.pop(name, None)  # the demo must never write into an installation in use
     with ExitStack() as stack:
         sink = stack.enter_context(_running("smtp-sink", _sink(directory), directory, environment))
+        gateway = stack.enter_context(
+            _running("eurosms-emulator", _gateway(directory), directory, environment)
+        )
         up = stack.enter_context(_running("up", ["up"], directory, environment))
-        port = _wait(lambda: _listening(directory / "smtp-sink.log"), sink, directory)
+        address = _wait(lambda: _said(directory / "smtp-sink.log", "listening"), sink, directory)
+        url = _wait(
+            lambda: _said(directory / "eurosms-emulator.log", "emulator"), gateway, directory
+        )
         endpoints = _wait(lambda: read_endpoints(directory / "data"), up, directory)
-        yield Stage(directory, environment, port, endpoints["flower_url"])
+        port = int(address.rpartition(":")[2])
+        yield Stage(directory, environment, port, url, endpoints["flower_url"])
 
 
 def _empty(directory: Path) -> None:
@@ -93,6 +107,10 @@ def _sink(directory: Path) -> list[str]:
     faults = [word for fault in FAULTS for word in ("--fault", fault)]
     mails, journal = directory / "mails", directory / "smtp.jsonl"
     return ["smtp-sink", "--directory", str(mails), "--journal", str(journal), *faults]
+
+
+def _gateway(directory: Path) -> list[str]:
+    return ["eurosms-emulator", "--records", str(directory / "sms.jsonl")]
 
 
 @contextmanager
@@ -123,6 +141,7 @@ def _wait(found: Callable[[], T | None], process: subprocess.Popen[bytes], direc
     return there
 
 
-def _listening(log: Path) -> int | None:
-    line = log.read_text().partition("\n")[0]
-    return int(json.loads(line)["listening"].rpartition(":")[2]) if line else None
+def _said(log: Path, name: str) -> str | None:
+    """What a server says of itself in its first line; None as long as it has not."""
+    line, end, _ = log.read_text().partition("\n")
+    return str(json.loads(line)[name]) if end else None
