@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("sweep", "passes", "throttle", "enqueue", "latency", "throughput", "memory")
+NAMES = ("sweep", "passes", "throttle", "enqueue", "latency", "throughput", "memory", "sms")
 
 
 def main(names: list[str]) -> int:

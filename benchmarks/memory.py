@@ -32,16 +32,16 @@ def main() -> None:
             )
         run.begin()
         wait_until(lambda: run.sent() >= FIRST, 300)
-        before = _pss(run.fleet.directory)
+        before = pss(run.fleet.directory)
         wait_until(lambda: run.sent() >= ALL, 300)
-        after = _pss(run.fleet.directory)
+        after = pss(run.fleet.directory)
     for pid, (name, mb) in sorted(after.items()):
         first = f"{before[pid][1]:6.1f}" if pid in before else "   new"
         print(f"{name:<22} {first} MB after {FIRST:,}  {mb:6.1f} MB after {ALL:,}")
     print(f"most: {max(mb for _, mb in after.values()):.1f} MB")
 
 
-def _pss(directory: Path) -> dict[int, tuple[str, float]]:
+def pss(directory: Path) -> dict[int, tuple[str, float]]:
     """What each process of beat and of the worker is, and its PSS in MB."""
     mark = f"KADENCIA_DATA={directory}".encode()
     found = {}
