@@ -11,6 +11,7 @@ from tests.faults import (
     redis_fails,
     sms_gateway_fails,
     sms_processes_die,
+    sms_pushes,
     sms_services_fail,
     smtp_fails,
 )
@@ -29,6 +30,7 @@ SMS_FAULTS: list[Fault] = [
     *sms_processes_die.FAULTS,
     *sms_gateway_fails.FAULTS,
     *sms_services_fail.FAULTS,
+    *sms_pushes.FAULTS,
 ]
 
 

@@ -32,9 +32,12 @@ def killed_and_back(town: SmsTown) -> None:
 
 
 def away(town: SmsTown) -> None:
-    town.emulator.halt()
-    time.sleep(AWAY_SECONDS)
-    town.emulator.start()
+    """Nobody listens; a line without anybody behind it would take a POST first."""
+    with town.gateway.troubled() as line:
+        line.refuse()
+        town.emulator.halt()
+        time.sleep(AWAY_SECONDS)
+        town.emulator.start()
 
 
 def slow(town: SmsTown) -> None:

@@ -104,11 +104,13 @@ class Records:
     Attributes:
         accepted: SMS in the order of their acceptance.
         trxids: under which reports were handed out.
+        confirmed: how many pushes of each segment were.
     """
 
     path: Path
     accepted: list[Accepted] = field(default_factory=list)
     trxids: set[str] = field(default_factory=set)
+    confirmed: Counter[str] = field(default_factory=Counter)
     _read: int = 0
 
     def read(self) -> list[Accepted]:
@@ -123,6 +125,8 @@ class Records:
                 self.accepted.append(Accepted(event))
             elif event["event"] == "reported":
                 self.trxids.add(event["trxid"])
+            elif event["event"] == "push-over":
+                self.confirmed[event["uuid"]] += event["confirmed"]
         return self.accepted
 
 
