@@ -15,12 +15,17 @@ from tests.support.process_table import wait_until
 ALL = 2 * SLOTS
 """As many SMS are on their way at once."""
 TIMES = 4
-KILLS = 3
+KILLS, CUTS = 3, 5
 AWAY_SECONDS, SLOW_SECONDS, STALLED_SECONDS = 8, 10, 3
 LATE_SECONDS = 12
 BODY = b'"iid"'
 """What only the body of a POST holds."""
 GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\xff{]oops]}"
+CHARGED = """
+    SELECT count(*) AS n FROM message m WHERE m.state = 'ready' AND m.attempts > (
+        SELECT count(*) FROM attempt a WHERE a.message_id = m.id AND a.state <> 'deferred')
+"""
+SILENT = "SELECT FROM message WHERE state = 'unknown' AND unknowns = 1"
 ONCE_MORE = "UPDATE automatic_task SET unknown_policy = :policy"
 
 
@@ -71,37 +76,43 @@ def reports(kind: str) -> Strike:
     return strike
 
 
-def no_balance(town: SmsTown) -> None:
-    """Nobody is charged for it, and a person who has topped it up lets the tasks go on."""
-    with town.misbehaving({"kind": "no-balance"}):
-        _feed(town, 10)
-        wait_until(lambda: not _active(town), PATIENCE_SECONDS)
-        time.sleep(1)
-        refused = town.struck()
-        assert refused <= ALL, f"asked {refused} times"
-    charged = town.sql(
-        """SELECT count(*) AS n FROM message m WHERE m.state = 'ready' AND m.attempts > (
-            SELECT count(*) FROM attempt a WHERE a.message_id = m.id AND a.state <> 'deferred')"""
-    )[0].n
-    assert not charged, f"{charged} SMS were charged with an attempt"
-    town.sql("UPDATE automatic_task SET active = true, paused_why = NULL")
+def refuses_all(kind: str) -> Strike:
+    """The tasks pause, no SMS is charged for it, and go on once a person has mended it."""
+
+    def strike(town: SmsTown) -> None:
+        with town.misbehaving({"kind": kind, "path": "send/*"}):
+            _feed(town, 10)
+            wait_until(lambda: not _active(town), PATIENCE_SECONDS)
+            time.sleep(1)
+            refused = town.struck()
+            assert refused <= ALL, f"asked {refused} times"
+        charged = town.sql(CHARGED)[0].n
+        assert not charged, f"{charged} SMS were charged with an attempt"
+        town.sql("UPDATE automatic_task SET active = true, paused_why = NULL")
+
+    return strike
 
 
 def sent_once_more(town: SmsTown) -> None:
-    """The policy has them sent again under the same own key, and waits for no report."""
+    """The policy has them sent again under the same own key, since reports come too late."""
+    lost, late = {"kind": "drop-after-accept", "times": TIMES}, {"kind": "late"}
     town.sql("UPDATE sms_task SET unknown_hours = 0")
     town.sql(ONCE_MORE, policy="resend")
-    _struck(town, {"kind": "drop-after-accept"})
-    wait_until(lambda: not town.sql("SELECT FROM message WHERE state = 'unknown' AND unknowns = 1"))
+    with town.misbehaving(lost, {**late, "seconds": LATE_SECONDS}):
+        _feed(town, 5)
+        wait_until(lambda: town.emulator.faults()[0]["struck"] == TIMES, PATIENCE_SECONDS)
+        wait_until(lambda: not town.sql(SILENT), PATIENCE_SECONDS)
     town.sql(ONCE_MORE, policy="hold")
     town.sql("UPDATE sms_task SET unknown_hours = 24")
 
 
 def line_cut(town: SmsTown) -> None:
-    for _ in range(5):
-        _feed(town, 2)
-        town.gateway.cut()
-        time.sleep(0.5)
+    """While each POST waits a little for its answer."""
+    with town.misbehaving({"kind": "slow", "path": "send/*", "seconds": 0.4}):
+        for _ in range(CUTS):
+            _feed(town, 2)
+            time.sleep(0.6)
+            town.gateway.cut()
 
 
 def line_stalls(town: SmsTown) -> None:
@@ -155,10 +166,16 @@ FAULTS = [
     Fault("SMS: taken, and 500 in HTML", sends("error-html", carry_out=True), unknowns=TIMES),
     Fault("SMS: 500 in HTML", sends("error-html"), unknowns=TIMES),
     Fault("SMS: taken, and 200 in HTML", sends("html", carry_out=True), unknowns=TIMES),
-    Fault("SMS: redirected", sends("redirect"), unknowns=TIMES),
     Fault("SMS: ERR_OTHER", sends("refuse")),
-    Fault("SMS: out of credit, topped up and resumed", no_balance),
-    Fault("SMS: unknown ones are sent once more", sent_once_more, unknowns=TIMES, resends=True),
+    Fault("SMS: out of credit, topped up and resumed", refuses_all("no-balance")),
+    Fault("SMS: redirected, mended and resumed", refuses_all("redirect")),
+    Fault(
+        "SMS: unknown ones are sent once more",
+        sent_once_more,
+        unknowns=TIMES,
+        resends=True,
+        alone=True,
+    ),
     Fault("SMS: reports lost on their way", polls("lost-answer")),
     Fault("SMS: half of the reports, hung up", polls("cut-off")),
     Fault("SMS: half of the reports", polls("truncated")),
@@ -166,7 +183,7 @@ FAULTS = [
     Fault("SMS: reports 12 s late", reports("late")),
     Fault("SMS: reports doubled", reports("doubled")),
     Fault("SMS: reports out of order", reports("out-of-order")),
-    Fault("SMS: line cut, five times", line_cut, unknowns=5 * ALL),
+    Fault("SMS: line cut, five times", line_cut, unknowns=CUTS * ALL),
     Fault("SMS: line stalls for 3 s", line_stalls),
     Fault("SMS: line cut before the body", at_posts(pattern=b"POST /api"), unknowns=TIMES),
     Fault("SMS: line cut at the body", at_posts(pattern=BODY), unknowns=TIMES),
