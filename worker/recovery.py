@@ -32,9 +32,7 @@ def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
     with db.transaction(engine) as connection:
         journal.end_runs(connection, RUN_IDLE)
     if returned or unknown or resent or expired:
-        log.warning(
-            "recovered", returned=returned, unknown=unknown, resent=resent, expired=expired
-        )
+        log.warning("recovered", returned=returned, unknown=unknown, resent=resent, expired=expired)
     _keep_log_whole(engine, throttle)
     alarms.watch(engine, settings)
 

@@ -31,7 +31,8 @@ def world(
         monkeypatch.setattr(worker.delivery.patience, "time", world.clock)
         monkeypatch.setattr(worker.delivery, "reach", reach)
         monkeypatch.setattr(worker.transports.transaction, "reach", reach)
-        monkeypatch.setattr(worker.delivery, "db", CutDatabase)
+        monkeypatch.setattr(worker.delivery.sender, "time", world.clock)
+        monkeypatch.setattr(worker.delivery.sender, "db", CutDatabase)
         monkeypatch.setattr(worker.delivery.patience, "db", CutDatabase)
         # Alarms move nothing.
         monkeypatch.setattr(worker.recovery, "alarms", SimpleNamespace(watch=lambda *_: None))

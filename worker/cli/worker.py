@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from settings import Settings
 from settings.names import SERVER_NAME
 from worker import logs
 from worker.cli import context
@@ -52,24 +53,30 @@ def worker(
     taken = _queues(queues)
     settings = context.settings()
     logs.configure(settings)
+    worker = fleet.this_process(
+        server,
+        processes if Queue.EMAIL in taken else 0,
+        sms_processes if Queue.EUROSMS in taken else 0,
+    )
     code = fleet.run(
         settings,
         context.engine(),
-        fleet.this_process(
-            server,
-            processes if Queue.EMAIL in taken else 0,
-            sms_processes if Queue.EUROSMS in taken else 0,
-        ),
-        environment={
-            **os.environ,
-            "DATABASE_URL": settings.require_database_url(),
-            "REDIS_URL": settings.require_redis_url(),
-            "KADENCIA_DATA": str(settings.data),
-        },
+        worker,
+        environment=_environment(settings),
         out=sys.stdout,
         publish=app.send_task,
     )
     raise typer.Exit(code)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the processes of a worker see: what we saw, and where the servers are."""
+    return {
+        **os.environ,
+        "DATABASE_URL": settings.require_database_url(),
+        "REDIS_URL": settings.require_redis_url(),
+        "KADENCIA_DATA": str(settings.data),
+    }
 
 
 def _queues(given: str) -> set[str]:

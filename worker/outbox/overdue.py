@@ -41,13 +41,13 @@ SILENT_SMS = text("""
     JOIN automatic_task t ON t.id = m.task_id
     JOIN sms_task k ON k.task_id = t.id
     WHERE m.state = 'unknown' AND t.unknown_policy = 'resend' AND m.unknowns = 1
-      AND m.expires_at > clock_timestamp()
+      AND m.expires_at > statement_timestamp()
       AND EXISTS (
         SELECT FROM attempt a WHERE a.message_id = m.id AND a.state = 'unknown'
           AND NOT starts_with(a.text, 'open at the backup'))
       AND NOT EXISTS (
         SELECT FROM attempt a WHERE a.message_id = m.id
-          AND a.closed_at > clock_timestamp() - make_interval(hours => k.unknown_hours))
+          AND a.closed_at > statement_timestamp() - make_interval(hours => k.unknown_hours))
     ORDER BY m.id LIMIT :batch FOR UPDATE OF m SKIP LOCKED
 """)
 

@@ -107,7 +107,7 @@ def undo(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
 
     Returns without a word if the claim was overtaken meanwhile.
     """
-    channel = connection.execute(LOCK, {"id": message_id}).scalar_one()
+    channel = connection.execute(LOCK, {"id": message_id}).scalar()
     if connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why}).rowcount:
         leases.take_back(connection, message_id, attempt, why)
         if channel == Channel.SMS:

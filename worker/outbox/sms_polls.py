@@ -46,7 +46,7 @@ DUE = text("""
         CROSS JOIN LATERAL (
             SELECT min(e.poll_seconds) AS poll_seconds, bool_or(EXISTS (
                 SELECT FROM attempt h WHERE h.account_id = e.account_id
-                  AND h.opened_at > clock_timestamp() - CAST(:watched AS interval)
+                  AND h.opened_at > statement_timestamp() - CAST(:watched AS interval)
                   AND h.state IN ('open', 'accepted', 'unknown'))) AS watched
             FROM eurosms_account e
             WHERE e.base_url = d.base_url AND e.integration_id = d.integration_id) AS of
