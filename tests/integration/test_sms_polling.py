@@ -68,6 +68,27 @@ def test_a_report_with_its_own_key_settles_an_sms_whose_answer_was_lost(desk):
     assert desk.moves(made) == ["delivered"]
 
 
+def test_the_balance_is_looked_at_every_hour(desk, gateway):
+    account = text("SELECT balance FROM eurosms_account")
+
+    def balance():
+        with desk.engine.connect() as connection:
+            return connection.execute(account).scalar_one()
+
+    desk.poll()
+    first = balance()
+    gateway.control("balance", {"add": "5"})
+    desk.poll()
+    within_the_hour = balance()
+    with desk.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE eurosms_account SET balance_at = now() - interval '61 min'")
+        )
+    desk.poll()
+
+    assert (first, within_the_hour, balance()) == (1000, 1000, 1005)
+
+
 def test_many_reports_are_taken_in_as_well(desk):
     made = [desk.sent() for _ in range(CHUNK + 1)]
 

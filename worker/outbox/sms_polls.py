@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -24,6 +25,8 @@ WATCHED = timedelta(days=8)
 """So long after the last hand-over reports may come; a day more than the gateway keeps them."""
 QUIET = timedelta(minutes=10)
 """Chosen: how often an integration ID is polled of which nothing is to be expected."""
+BALANCE_IS_OLD = timedelta(hours=1)
+"""Chosen: soon enough for the alarm that it is low."""
 BATCH = 200
 
 NOT_CONFIRMED = "not confirmed: no final delivery report within 7 days"
@@ -82,10 +85,18 @@ NEXT_DUE = text("""
 UNTAKE = text("UPDATE eurosms_poll SET next_at = clock_timestamp() WHERE id = ANY (:ids)")
 
 ACCOUNT = text("""
-    SELECT e.*, a.id, a.name FROM eurosms_poll p
+    SELECT e.*, a.id, a.name,
+        coalesce(e.balance_at < clock_timestamp() - CAST(:old AS interval), true) AS balance_is_old
+    FROM eurosms_poll p
     JOIN eurosms_account e ON e.base_url = p.base_url AND e.integration_id = p.integration_id
     JOIN account a ON a.id = e.account_id AND a.enabled
     WHERE p.id = :id ORDER BY a.id LIMIT 1
+""")
+
+NOTE_BALANCE = text("""
+    UPDATE eurosms_account e SET balance = :balance, balance_at = clock_timestamp()
+    FROM eurosms_poll p
+    WHERE p.id = :id AND e.base_url = p.base_url AND e.integration_id = p.integration_id
 """)
 
 HOLD = text("""
@@ -193,8 +204,16 @@ def untake(connection: Connection, poll_ids: Sequence[int]) -> None:
 
 
 def account(connection: Connection, poll_id: int) -> Row[Any] | None:
-    """An enabled account of the integration ID, in whose name to ask; None if there is none."""
-    return connection.execute(ACCOUNT, {"id": poll_id}).one_or_none()
+    """An enabled account of the integration ID, in whose name to ask; None if there is none.
+
+    Also whether its `balance_is_old`.
+    """
+    return connection.execute(ACCOUNT, {"id": poll_id, "old": BALANCE_IS_OLD}).one_or_none()
+
+
+def note_balance(connection: Connection, poll_id: int, balance: Decimal) -> None:
+    """Keep the credit of an integration ID, in EUR, at all accounts that share it."""
+    connection.execute(NOTE_BALANCE, {"id": poll_id, "balance": balance})
 
 
 def hold(

@@ -98,6 +98,7 @@ class Poller:
             with closing(EuroSms(settings)) as client:
                 taken, again = self._take_in_new(client, hold, trxid)
                 self._ask_alone(client, hold)
+                self._see_balance(client, hold)
         except (DeliveryError, VaultError, ValueError) as error:
             self._fail(hold, error)
             return 0
@@ -166,6 +167,19 @@ class Poller:
                 sms_polls.asked(connection, row.message_id, answered=True)
             if self._keep(hold) is None:
                 return
+
+    def _see_balance(self, client: EuroSms, hold: _Hold) -> None:
+        """Look at the credit now and then: whether it is low, a person should know in time."""
+        if not hold.account.balance_is_old:
+            return
+        try:
+            found = client.balance()
+        except (GatewayUnavailable, GatewayRefused) as error:
+            log.warning("the balance is not known", account=hold.account.name, error=str(error))
+            return
+        if found.currency == "EUR":
+            with db.transaction(self._engine) as connection:
+                sms_polls.note_balance(connection, hold.poll_id, found.amount)
 
     def _keep(self, hold: _Hold) -> str | None:
         """Take the row or hold it for longer; the trxid to ask with, None if it is another's."""
