@@ -23,7 +23,7 @@ from tests.support.rows import (
 from tests.support.shared_database import rolled_back, shared_engine
 from worker.core.outcomes import Outcome
 from worker.core.sms_reports import Inbound, Report
-from worker.outbox import people, sms_money, sms_reports, sms_segments
+from worker.outbox import people, settling, sms_money, sms_reports, sms_segments
 from worker.outbox.answers import Answer, RecipientAnswer
 from worker.outbox.settling import settle
 
@@ -461,6 +461,21 @@ def test_a_report_taken_for_an_open_attempts_is_given_back_to_the_one_before(con
     owners = {one.uuid: one.attempt_id for one in segments(connection, made)}
     assert owners == {of: before, mine: made.lease}
     assert message(connection, made.id).state == "delivered"
+
+
+@pytest.mark.parametrize("status", ["DELIVRD", "ENROUTE"])
+@pytest.mark.parametrize("end", [settling.undo, settling.fail])
+def test_a_report_that_came_during_a_claim_counts_though_nothing_was_handed_over(
+    connection, task, end, status
+):
+    made, before = handed_over(connection, task, "sending", outcome="unknown")
+    store(connection, task, said(status, name(), own_key=key_of(connection, made)))
+
+    end(connection, made.id, made.lease, "no connection")
+
+    after = "delivered" if status == "DELIVRD" else "sent" if end is settling.undo else "failed"
+    assert message(connection, made.id).state == after
+    assert [one.attempt_id for one in segments(connection, made)] == [before]
 
 
 def test_a_refused_attempt_had_no_reports_so_they_are_of_the_one_before(connection, task):

@@ -16,7 +16,7 @@ from models.states import Channel, MessageState, RecipientState, derive
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.retry import Next, RetryPolicy, decide, resend_unknown
-from worker.outbox import leases, moving, sms_budgets, sms_settling
+from worker.outbox import leases, moving, sms_settling
 from worker.outbox.answers import Answer, RecipientAnswer, Recipients, replies_of
 
 MESSAGE = """
@@ -111,7 +111,7 @@ def undo(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
     if connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why}).rowcount:
         leases.take_back(connection, message_id, attempt, why)
         if channel == Channel.SMS:
-            sms_budgets.give_back(connection, attempt)
+            sms_settling.undone(connection, message_id, attempt)
 
 
 def undo_in_doubt(
@@ -139,13 +139,14 @@ def fail(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) 
     """
     row = connection.execute(BY_ID, {"id": message_id}).one()
     connection.execute(VOID_ATTEMPT, {"id": attempt, "why": why})
+    state = None
+    if row.lease == attempt and row.state == MessageState.SENDING:
+        pending = _all_pending(connection, message_id, Outcome.REJECTED, why)
+        answer = Answer(Outcome.REJECTED, pending, text=why)
+        state = _apply(connection, row, answer, 0.0, charge=False)
     if row.channel == Channel.SMS:
-        sms_budgets.give_back(connection, attempt)
-    if row.lease != attempt or row.state != MessageState.SENDING:
-        return None
-    pending = _all_pending(connection, message_id, Outcome.REJECTED, why)
-    answer = Answer(Outcome.REJECTED, pending, text=why)
-    return _apply(connection, row, answer, 0.0, charge=False)
+        return sms_settling.undone(connection, message_id, attempt) or state
+    return state
 
 
 def overtaken(connection: Connection, message_id: int, attempt: uuid.UUID, why: str) -> str | None:

@@ -40,11 +40,29 @@ def settled(
         The message's new state, if reports have moved it on.
     """
     if outcome in REACHED_NOBODY:
-        sms_budgets.give_back(connection, attempt)
+        return undone(connection, message_id, attempt)
     if outcome is Outcome.ACCEPTED:
         estimate = connection.execute(AWAIT, {"attempt": attempt}).scalar()
         sms_segments.add(connection, message_id, attempt, uuids, estimate)
     state = sms_segments.follow(connection, message_id)
-    if outcome not in REACHED_NOBODY:
-        sms_polls.expect(connection, attempt)
+    sms_polls.expect(connection, attempt)
+    return state
+
+
+def undone(connection: Connection, message_id: int, attempt: uuid.UUID) -> str | None:
+    """An attempt sent nothing: it costs nothing, and what was reported meanwhile is of another.
+
+    While the SMS was being sent, a report on an earlier attempt could not move it. It must now,
+    or one that is known to have gone would be sent once more.
+
+    Args:
+        connection: within a transaction that holds the message's row, once it was moved.
+        message_id: the message.
+        attempt: closed in this transaction.
+
+    Returns:
+        The message's new state, if reports have moved it on.
+    """
+    state = sms_segments.follow(connection, message_id)  # prices are locked before budgets
+    sms_budgets.give_back(connection, attempt)
     return state
