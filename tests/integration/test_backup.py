@@ -7,6 +7,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from sqlalchemy import text
 
 from settings import load
 from tests.support.process_table import processes_about
-from tests.support.rows import make_attempt, make_message, make_task
+from tests.support.rows import make_attempt, make_message, make_sms, make_sms_task, make_task
 from tests.support.services import Services, service_directory
 from worker import backup as backups
 from worker import db
 from worker.backup import BackupError, Place
 from worker.embedded.directory import DataDirectory
+from worker.outbox import overdue
 from worker.vault import Vault
 
 
@@ -101,6 +103,37 @@ def test_after_a_restore_a_recipient_who_was_reached_stays_so(file, services: Se
 
     states = "SELECT r.position, r.state FROM recipient r JOIN message m ON m.id = r.message_id "
     assert ask(target.url, states + "WHERE m.subject = 'half'") == {0: "sent", 1: "unknown"}
+    services.drop_database(target.url)
+
+
+def test_after_a_restore_no_policy_resends_an_sms_that_was_unknown_before(
+    database_url, engine, services: Services, directory
+):
+    with engine.begin() as connection:
+        task = make_sms_task(connection, unknown_policy="resend")
+        made = make_sms(connection, task, state="unknown", unknowns=1)
+        long_ago = datetime.now(UTC) - timedelta(days=2)
+        make_attempt(connection, task, made.id, state="unknown", closed_at=long_ago, text="lost")
+        polled = {"now": datetime.now(UTC)}
+        connection.execute(
+            text("""
+            INSERT INTO eurosms_poll (base_url, integration_id, polled_at)
+            SELECT base_url, integration_id, :now FROM eurosms_account"""),
+            polled,
+        )
+    source = place(database_url, directory)
+    source.data.ensure_keys()
+    backups.backup(source, directory / "sms.tar")
+    target = place(services.empty_database(), directory)
+
+    backups.restore(target, directory / "sms.tar", keep=None)
+
+    restored = db.make_engine(target.url, name="tests")
+    with restored.begin() as connection:  # the policy may have been followed since the backup
+        assert overdue.resend_silent(connection) == []
+    restored.dispose()
+    with engine.begin() as connection:
+        assert overdue.resend_silent(connection) == [made.id]
     services.drop_database(target.url)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+# One that was unknown may have been sent once more since, by a person or the policy, which
+# does so at most once: no policy may do it again.
 _MESSAGES = """
 WITH unsent AS (
     UPDATE message SET state = 'unknown', lease = NULL, deadline = NULL, unknowns = unknowns + 1,
         why = 'restored from the backup of {made_at}: it may have gone since'
-    WHERE state IN ('ready', 'released', 'sending')
+    WHERE state IN ('ready', 'released', 'sending', 'unknown')
     RETURNING id)
 UPDATE recipient SET state = 'unknown' FROM unsent
 WHERE recipient.message_id = unsent.id AND recipient.state = 'pending';
