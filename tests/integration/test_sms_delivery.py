@@ -13,7 +13,7 @@ from tests.support.kernel import attempts, make_settings, make_throttle, message
 from tests.support.office import closed_port
 from tests.support.rows import make_company, make_eurosms_account, make_sms, make_sms_task
 from worker.delivery.sms import SmsDelivery
-from worker.outbox import overdue
+from worker.outbox import overdue, sms_polls
 from worker.vault import Vault
 
 VAULT = Vault([Fernet.generate_key().decode()])
@@ -217,6 +217,8 @@ def test_an_unknown_sms_is_held_for_its_hours_and_then_follows_the_policy(office
     made, held = office.send(resending), office.send(holding)
     with office.engine.begin() as connection:
         connection.execute(text("UPDATE attempt SET closed_at = closed_at - interval '25 hours'"))
+        sms_polls.ensure(connection, office.emulator.url, "2-A2gHjk")
+        connection.execute(text("UPDATE eurosms_poll SET polled_at = now()"))
 
     with office.engine.begin() as connection:
         resent = overdue.resend_silent(connection)

@@ -24,11 +24,12 @@ from tests.support.reports import VAULT, Desk
 from worker import db
 from worker.beat import Scheduler
 from worker.crashpoints import CrashPoint
-from worker.outbox import sms_polls
+from worker.outbox import overdue, sms_polls
 from worker.sms.polling import CHUNK
 from worker.vault import Vault
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
+JUST_NOW = datetime.now(UTC)
 SILENT = timedelta(seconds=30)
 NEAR_THE_END = timedelta(days=6, hours=13)
 BEYOND = timedelta(days=7, minutes=1)
@@ -66,6 +67,30 @@ def test_a_report_with_its_own_key_settles_an_sms_whose_answer_was_lost(desk):
 
     assert desk.state(made) == "delivered"
     assert desk.moves(made) == ["delivered"]
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        pytest.param({"polled_at": None}, id="never"),
+        pytest.param({"polled_at": PAST}, id="not since its hours ended"),
+        pytest.param({"polled_at": JUST_NOW, "failures": 1}, id="in part"),
+    ],
+)
+def test_an_sms_is_not_silent_of_which_no_reports_were_fetched(desk, queue):
+    made = desk.unanswered()
+    with desk.engine.begin() as connection:
+        change(connection, "automatic_task", desk.task.id, unknown_policy="resend")
+        change(connection, "message", made.id, unknowns=1)
+        lost = "UPDATE attempt SET text = 'lost', closed_at = now() - interval '30 hours'"
+        connection.execute(text(lost))
+    desk.change_queue(**queue)
+
+    with desk.engine.begin() as connection:
+        assert overdue.resend_silent(connection) == []
+    desk.poll()
+
+    assert desk.state(made) == "delivered"
 
 
 def test_the_balance_is_looked_at_every_hour(desk, gateway):

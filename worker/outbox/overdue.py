@@ -35,6 +35,7 @@ OVER = text("""
     WHERE id = :id AND lease = :lease AND state = 'sending' AND deadline > statement_timestamp()
 """)
 
+# Silence is nobody's who was not asked: reports must have been fetched after the hours, whole.
 # Of those that a restore made unknown, a person decides.
 SILENT_SMS = text("""
     SELECT m.id FROM message m
@@ -46,8 +47,12 @@ SILENT_SMS = text("""
         SELECT FROM attempt a WHERE a.message_id = m.id AND a.state = 'unknown'
           AND NOT starts_with(a.text, 'open at the backup'))
       AND NOT EXISTS (
-        SELECT FROM attempt a WHERE a.message_id = m.id
-          AND a.closed_at > statement_timestamp() - make_interval(hours => k.unknown_hours))
+        SELECT FROM attempt a
+        LEFT JOIN eurosms_account e ON e.account_id = a.account_id
+        LEFT JOIN eurosms_poll p ON p.base_url = e.base_url
+            AND p.integration_id = e.integration_id AND p.holder IS NULL AND p.failures = 0
+        WHERE a.message_id = m.id AND coalesce(
+            a.closed_at > p.polled_at - make_interval(hours => k.unknown_hours), true))
     ORDER BY m.id LIMIT :batch FOR UPDATE OF m SKIP LOCKED
 """)
 
