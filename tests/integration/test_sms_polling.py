@@ -21,6 +21,7 @@ from tests.support.kernel import change
 from tests.support.office import closed_port
 from tests.support.process_table import wait_until
 from tests.support.reports import VAULT, Desk
+from tests.support.rows import make_eurosms_account, make_sms_task
 from worker import db
 from worker.beat import Scheduler
 from worker.crashpoints import CrashPoint
@@ -377,6 +378,18 @@ def test_a_paused_task_wants_its_reports_all_the_same(desk):
         change(connection, "automatic_task", desk.task.id, active=False)
 
     assert due(desk) == [(desk.poll_id, "main")]
+
+
+def test_an_account_that_no_task_uses_any_more_wants_the_reports_on_what_it_sent(desk):
+    desk.sent()
+    with desk.engine.begin() as connection:
+        other = make_eurosms_account(connection, desk.task.company_id)
+        change(connection, "automatic_task", desk.task.id, account_id=other)
+        elsewhere = make_sms_task(connection, server="another")
+        alive(connection, elsewhere)
+
+    assert due(desk) == [(desk.poll_id, "another")]
+    assert 15 < desk.queue().due_in <= 20
 
 
 def test_where_nothing_is_to_be_expected_a_poll_is_due_every_ten_minutes(desk):

@@ -38,7 +38,8 @@ ENSURE = text("""
 """)
 
 # Not after a restore before a person has released it: a copy that somebody only tries out must
-# not take the reports from the one that sends. A paused task or server still wants its reports.
+# not take the reports from the one that sends. A paused task or server still wants its reports, and
+# so does an account from which its task was moved away: then any server will do.
 DUE = text("""
     UPDATE eurosms_poll p SET next_at = clock_timestamp() + CASE
         WHEN due.watched THEN make_interval(secs => due.poll_seconds)
@@ -54,14 +55,19 @@ DUE = text("""
             FROM eurosms_account e
             WHERE e.base_url = d.base_url AND e.integration_id = d.integration_id) AS of
         CROSS JOIN LATERAL (
-            SELECT s.name AS server FROM eurosms_account e
-            JOIN account a ON a.id = e.account_id AND a.enabled
-            JOIN automatic_task t ON t.account_id = a.id
-            JOIN server s ON s.id = t.server_id
-            WHERE e.base_url = d.base_url AND e.integration_id = d.integration_id
-              AND EXISTS (SELECT FROM process p WHERE p.server_id = s.id AND p.sms_slots > 0
-                          AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval))
-            ORDER BY s.name LIMIT 1) AS at
+            SELECT s.name AS server,
+                EXISTS (
+                    SELECT FROM automatic_task t JOIN eurosms_account e USING (account_id)
+                    WHERE t.server_id = s.id AND e.base_url = d.base_url
+                      AND e.integration_id = d.integration_id) AS sends
+            FROM server s
+            WHERE EXISTS (
+                SELECT FROM eurosms_account e JOIN account a ON a.id = e.account_id AND a.enabled
+                WHERE e.base_url = d.base_url AND e.integration_id = d.integration_id)
+              AND EXISTS (
+                SELECT FROM process p WHERE p.server_id = s.id AND p.sms_slots > 0
+                  AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval))
+            ORDER BY sends DESC, s.name LIMIT 1) AS at
         WHERE coalesce(d.next_at <= clock_timestamp(), true) AND NOT i.restored
         FOR UPDATE OF d SKIP LOCKED) AS due
     WHERE p.id = due.id
