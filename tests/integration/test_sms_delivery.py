@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
+from models.sms import EurosmsPrice
 from tests.support.emulator import KEY, EmulatorProcess
 from tests.support.kernel import attempts, make_settings, make_throttle, message, recipients
 from tests.support.office import closed_port
@@ -254,6 +255,19 @@ def test_a_budget_that_is_too_small_sends_nothing_and_has_the_task_wait(office):
     with office.engine.connect() as connection:
         query = text("SELECT exhausted_until > now() FROM sms_task WHERE task_id = :id")
         assert connection.execute(query, {"id": task.id}).scalar_one()
+
+
+def test_where_no_price_of_a_country_is_known_a_budget_counts_the_dearest_of_all(office):
+    task = office.task({"price": None}, budget_day=Decimal("0.12"))
+    with office.engine.begin() as connection:
+        for code, price in (("+420", "0.03"), ("+43", "0.07")):
+            values = {"account_id": task.account_id, "calling_code": code, "operator": ""}
+            connection.execute(insert(EurosmsPrice).values(price=Decimal(price), **values))
+
+    sent = [office.send(task) for _ in range(2)]
+
+    assert [office.row(one).state for one in sent] == ["sent", "ready"]
+    assert office.spent(task) == Decimal("0.07")
 
 
 @pytest.mark.parametrize(

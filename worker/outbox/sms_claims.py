@@ -124,7 +124,14 @@ def _check(row: Row[Any]) -> None:
 
 
 def _price(connection: Connection, claim: Claim, row: Row[Any]) -> Decimal | None:
-    """The most that it may cost as far as the account's reports have shown."""
+    """The most that it may cost as far as the account's reports have shown.
+
+    Of a country that they have not shown it is guessed from others, since at nought no budget
+    would ever be used up by it.
+    """
     known = sms_prices.prices(connection, claim.account_id, claim.envelope[0].domain)
-    each = estimate(known, row.price)
+    fallback = row.price
+    if not known and fallback is None:
+        fallback = sms_prices.dearest(connection, claim.account_id)
+    each = estimate(known, fallback)
     return None if each is None else each.most * int(row.segments)

@@ -11,6 +11,8 @@ PRICES = text("""
     WHERE account_id = :account AND calling_code = :calling_code
 """)
 
+DEAREST = text("SELECT max(price) FROM eurosms_price WHERE account_id = :account")
+
 
 def prices(connection: Connection, account_id: int, calling_code: str) -> dict[str, Decimal]:
     """EUR for a segment to each operator of a country that was seen so far.
@@ -22,3 +24,9 @@ def prices(connection: Connection, account_id: int, calling_code: str) -> dict[s
     """
     values = {"account": account_id, "calling_code": calling_code}
     return {row.operator: row.price for row in connection.execute(PRICES, values)}
+
+
+def dearest(connection: Connection, account_id: int) -> Decimal | None:
+    """The most that a segment to anywhere has cost over an account; None if nothing is known."""
+    found: Decimal | None = connection.execute(DEAREST, {"account": account_id}).scalar()
+    return found
