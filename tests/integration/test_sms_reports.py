@@ -591,6 +591,15 @@ def test_whoever_answers_stop_is_suppressed_with_the_companys_time(connection, t
     assert (entry.who, entry.after["addresses"]) == ("gateway", ["+421903622237"])
 
 
+@pytest.mark.parametrize(
+    "sender", ["+421903622237", "00421903622237", "0903622237", "+421 903 622 237"]
+)
+def test_whoever_answers_stop_is_suppressed_however_the_number_is_written(connection, task, sender):
+    sms_reports.inbound(connection, task.account_id, came_in("STOP", sender=sender))
+
+    assert list(suppressed(connection, task)) == ["+421903622237"]
+
+
 def test_any_other_answer_is_kept_and_suppresses_nobody(connection, task):
     assert sms_reports.inbound(connection, task.account_id, came_in("Ďakujem"))
 

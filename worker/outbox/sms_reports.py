@@ -16,6 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from worker.core.content import ContentError
+from worker.core.phone_numbers import parse_number
 from worker.core.sms_reports import Inbound, Report
 from worker.core.stop_words import asks_to_stop
 from worker.outbox import sms_hand_overs, sms_money, sms_segments
@@ -69,6 +71,10 @@ SUPPRESS = text("""
         || to_char(CAST(:at AS timestamptz) AT TIME ZONE c.time_zone, 'YYYY-MM-DD HH24:MI')
     FROM account a JOIN company c ON c.id = a.company_id WHERE a.id = :account
     ON CONFLICT DO NOTHING RETURNING company_id, why
+""")
+
+COUNTRY = text("""
+    SELECT c.country FROM account a JOIN company c ON c.id = a.company_id WHERE a.id = :account
 """)
 
 LOG = text("""
@@ -161,7 +167,8 @@ def inbound(connection: Connection, account_id: int, sms: Inbound) -> bool:
 
 
 def _suppress(connection: Connection, account_id: int, sender: str, at: datetime) -> None:
-    address = _address(sender)
+    country = connection.execute(COUNTRY, {"account": account_id}).scalar_one()
+    address = _address(sender, country)
     if address is None:  # a name: nothing can be sent to it
         return
     values = {"account": account_id, "address": address, "at": at}
@@ -171,14 +178,19 @@ def _suppress(connection: Connection, account_id: int, sender: str, at: datetime
         connection.execute(LOG, {"company": row.company_id, "after": after})
 
 
-def _address(sender: str) -> str | None:
-    """A number as the gateway writes it, as `recipient.address` does.
+def _address(sender: str, country: str) -> str | None:
+    """A number as `recipient.address` has it, whether the gateway writes it in full or not.
 
-    >>> _address("421903622237"), _address("+421903622237"), _address("Firma")
+    >>> _address("421903622237", "SK"), _address("0903 622 237", "SK"), _address("Firma", "SK")
     ('+421903622237', '+421903622237', None)
     """
     digits = sender.strip().removeprefix("+")
-    return f"+{digits}" if digits.isascii() and digits.isdigit() else None
+    if digits.isascii() and digits.isdigit() and not digits.startswith("0"):
+        return f"+{digits}"
+    try:
+        return parse_number(sender, country).e164
+    except ContentError:
+        return None
 
 
 def _apply(connection: Connection, found: Sequence[Row[Any]]) -> tuple[int, dict[int, str]]:
