@@ -19,17 +19,20 @@ from worker.embedded.valkey import EmbeddedValkey
 
 TEMPLATE = "kadencia_template"
 
-FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "4GB"}
+FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "1GB"}
 """The session's data need not survive the machine."""
+MEMORY = Path("/dev/shm")
+MEMORY_OCTETS = 6 * 2**30
+"""Chosen: three times what the session's servers have been seen to take."""
 
 
 @contextmanager
-def service_directory() -> Iterator[Path]:
+def service_directory(parent: Path | None = None) -> Iterator[Path]:
     """A directory that the servers reach when the tests run as root; removed at the end.
 
     pytest's own temporary directories are closed to all but root.
     """
-    path = Path(tempfile.mkdtemp(prefix="kadencia-tests-"))
+    path = Path(tempfile.mkdtemp(prefix="kadencia-tests-", dir=parent))
     path.chmod(0o711)
     try:
         yield path
@@ -113,7 +116,9 @@ class Services:
 
     def _create(self, template: str) -> str:
         name = f"test_{next(self._numbers)}"
-        self._admin(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # A database has hundreds of small files: copied as such, in memory, it takes a fifth of
+        # the time that its way through the log takes on a disk.
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.postgres.url_of(name)
 
     def _admin(self, statement: str) -> None:
@@ -127,7 +132,13 @@ class Services:
 def running_services() -> Iterator[Services]:
     """Both servers, for as long as the context is open; killed with this process in any case."""
     with ExitStack() as stack:
-        services = Services(stack.enter_context(service_directory()))
+        services = Services(stack.enter_context(service_directory(_memory())))
         stack.callback(services.stop)
         services.start()
         yield services
+
+
+def _memory() -> Path | None:
+    """A file system in memory with room enough, if there is one."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_OCTETS
+    return MEMORY if roomy else None
