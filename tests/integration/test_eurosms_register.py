@@ -7,12 +7,14 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
+from settings import load
 from tests.support import rows
 from tests.support.shared_database import rolled_back, shared_engine
 from worker.core.content import ContentError
 from worker.eurosms import BASE_URL
 from worker.eurosms_accounts import PUSH_PATH, eurosms_settings
 from worker.registers import RegisterError, accounts, companies, eurosms
+from worker.registers.eurosms_rules import RANGES
 from worker.registers.naming import find_company
 from worker.vault import Vault
 
@@ -97,7 +99,7 @@ WRONG = [
     pytest.param({"digest": "md5"}, "sha1, sha256", id="an unheard-of digest"),
     pytest.param({"time_zone": "Mars"}, "no time zone", id="no time zone"),
     pytest.param({"connect_timeout": 0}, "0.1 to 60 seconds", id="no time to connect"),
-    pytest.param({"answer_timeout": 301}, "0.1 to 300 seconds", id="too long for an answer"),
+    pytest.param({"answer_timeout": 201}, "0.1 to 200 seconds", id="too long for an answer"),
     pytest.param({"poll_seconds": 0.5}, "1 to 3,600 seconds", id="polls too often"),
     pytest.param({"most_connections": 0}, "requests at once", id="no request at once"),
     pytest.param({"hourly_limit": 0}, "segments", id="a limit of nothing"),
@@ -107,6 +109,12 @@ WRONG = [
     pytest.param({"name": ""}, "is blank", id="no name"),
     pytest.param({"name": "relay"}, "SMTP account 'relay' exists", id="an SMTP account's name"),
 ]
+
+
+def test_the_longest_time_outs_end_a_hand_over_before_its_permit_ages():
+    longest = sum(2 * RANGES[name][1] for name in ("connect_timeout", "answer_timeout"))
+
+    assert load({}).dot_by_seconds + longest < load({}).handover_max_seconds
 
 
 @pytest.mark.parametrize(("wrong", "words"), WRONG)

@@ -19,13 +19,17 @@ DIGESTS = ("sha1", "sha256")
 
 RANGES: dict[str, tuple[float, float, str]] = {
     "connect_timeout": (0.1, 60, "seconds"),
-    "answer_timeout": (0.1, 300, "seconds"),
+    "answer_timeout": (0.1, 200, "seconds"),
     "poll_seconds": (1, 3_600, "seconds"),
     "most_connections": (1, 1_000, "requests at once"),
     "hourly_limit": (1, 1_000_000, "segments"),
     "price": (0, 1_000, "EUR"),
 }
-"""Least and most of each number."""
+"""Least and most of each number.
+
+A POST that begins as late as it may must have ended before its permit begins to age: connecting
+and the handshake of TLS, then the answer's beginning and its end, take a time-out each.
+"""
 
 _INTEGRATION_ID = re.compile(r"[0-9]-[0-9A-Za-z]{6}")
 
