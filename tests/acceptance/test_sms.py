@@ -31,7 +31,12 @@ pytestmark = pytest.mark.acceptance
 
 STORE_KEY = Fernet.generate_key().decode()
 SEALED = Vault([STORE_KEY]).seal(KEY)
-CRASHES = (CrashPoint.CLAIMED, CrashPoint.PERMITTED, CrashPoint.ANSWERED, CrashPoint.SETTLED)
+CRASHES = (
+    CrashPoint.PERMITTED,
+    CrashPoint.ANSWERED,
+    pytest.param(CrashPoint.CLAIMED, marks=pytest.mark.slow),
+    pytest.param(CrashPoint.SETTLED, marks=pytest.mark.slow),
+)
 
 
 class Town:
