@@ -24,7 +24,7 @@ test: setup ## check style, types and layers, and run the tests
 test-all: setup ## the same with the slow tests, and Debian's servers where they are installed
 	@tools/test --all
 
-test-faults: setup ## make every fault while mail is being sent, and judge (half an hour)
+test-faults: setup ## make every fault while e-mails and SMS are sent, and judge (an hour)
 	@$(BIN)/python -m tests.faults
 
 soak: setup ## ten minutes of faults at random, memory and connections watched, with a plot

@@ -98,15 +98,21 @@ def main(count: int = 10_000) -> None:
             name: times - requested.get(name, 0) for name, times in _requests(run.emulator).items()
         }
         after = _bare(run.emulator)
+        taken = [one["at"] for one in run.emulator.written() if one["key"]]
         doubled = run.emulator.figures()["figures"]["doubled"]
         run.fleet.log.unlink(missing_ok=True)
     ratio = 2 * count / settled / (before + after)
     print(f"{count:,} SMS, {PROCESSES} sending processes; the gateway took {doubled} twice")
     print(f"settled    {settled:7.1f} s  {count / settled:6.1f} SMS/s")
     print(f"delivered  {delivered:7.1f} s  {count / delivered:6.1f} SMS/s")
+    paces = [
+        BATCH / (taken[end - 1] - taken[end - BATCH]) for end in range(BATCH, len(taken) + 1, BATCH)
+    ]
+    print(f"of each {BATCH:,}: {', '.join(f'{pace:.0f}' for pace in paces)} SMS/s")
     print(f"bare loop  before {before:.1f}, after {after:.1f} SMS/s; ratio {ratio:.2f}")
     for name, times in sorted(asked.items()):
-        print(f"requests   {name:<12} {times:6}  {times / count:.4f} for each SMS")
+        if times:
+            print(f"requests   {name:<12} {times:6}  {times / count:.4f} for each SMS")
     for pid, (name, mb) in sorted(last.items()):
         was = f"{first[pid][1]:6.1f}" if pid in first else "   new"
         print(f"{name:<22} {was} MB after {FIRST:,}  {mb:6.1f} MB after {count:,}")
