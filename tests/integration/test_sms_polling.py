@@ -21,7 +21,7 @@ from tests.support.kernel import change
 from tests.support.office import closed_port
 from tests.support.process_table import wait_until
 from tests.support.reports import VAULT, Desk
-from tests.support.rows import make_eurosms_account, make_sms_task
+from tests.support.rows import make_company, make_eurosms_account, make_sms_task
 from worker import db
 from worker.beat import Scheduler
 from worker.crashpoints import CrashPoint
@@ -230,6 +230,24 @@ def test_a_key_that_no_vault_opens_is_noted(desk):
 
     assert desk.queue().why.startswith("a stored credential was sealed with a key")
     assert desk.asked("status/any") == 0
+
+
+def test_a_wrong_key_of_one_account_does_not_keep_the_reports_from_others_that_share_them(desk):
+    made = desk.sent()
+    with desk.engine.begin() as connection:
+        sharing = {"base_url": desk.gateway.url, "integration_id": desk.queue().integration_id}
+        other = make_company(connection)
+        make_eurosms_account(connection, other, **sharing, key=VAULT.seal(KEY))
+        wrong = {"key": VAULT.seal("wr0ng-k3y"), "id": desk.task.account_id}
+        connection.execute(
+            text("UPDATE eurosms_account SET key = :key WHERE account_id = :id"), wrong
+        )
+
+    desk.poll()
+    assert "WRONG_SIGNATURE" in desk.queue().why
+    desk.poll()
+
+    assert desk.state(made) == "delivered"
 
 
 def test_nobody_asks_in_the_name_of_a_disabled_account(desk):

@@ -90,13 +90,17 @@ NEXT_DUE = text("""
 
 UNTAKE = text("UPDATE eurosms_poll SET next_at = clock_timestamp() WHERE id = ANY (:ids)")
 
+# After a failure the next in turn: the key of one must not keep the reports from all the others.
 ACCOUNT = text("""
-    SELECT e.*, a.id, a.name,
-        coalesce(e.balance_at < clock_timestamp() - CAST(:old AS interval), true) AS balance_is_old
-    FROM eurosms_poll p
-    JOIN eurosms_account e ON e.base_url = p.base_url AND e.integration_id = p.integration_id
-    JOIN account a ON a.id = e.account_id AND a.enabled
-    WHERE p.id = :id ORDER BY a.id LIMIT 1
+    WITH sharing AS (
+        SELECT e.*, a.id, a.name, p.failures, coalesce(
+            e.balance_at < clock_timestamp() - CAST(:old AS interval), true) AS balance_is_old
+        FROM eurosms_poll p
+        JOIN eurosms_account e ON e.base_url = p.base_url AND e.integration_id = p.integration_id
+        JOIN account a ON a.id = e.account_id AND a.enabled
+        WHERE p.id = :id)
+    SELECT * FROM sharing ORDER BY id
+    OFFSET (SELECT max(failures) % greatest(count(*), 1) FROM sharing) LIMIT 1
 """)
 
 NOTE_BALANCE = text("""
