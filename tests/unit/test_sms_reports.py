@@ -275,6 +275,8 @@ def test_a_time_beyond_the_calendar_is_not_stated():
         pytest.param("price", "0.031", "price", Decimal("0.031"), id="a price as a string"),
         pytest.param("price", "0,031", "price", Decimal("0.031"), id="a decimal comma"),
         pytest.param("price", 0, "price", Decimal(0), id="free"),
+        pytest.param("price", "0.02945", "price", Decimal("0.0295"), id="a price to be rounded"),
+        pytest.param("price", "1E-999999", "price", Decimal(0), id="a price no database takes"),
         pytest.param("price", -0.03, "price", None, id="a price below nought"),
         pytest.param("price", 1e300, "price", None, id="a price beyond belief"),
         pytest.param("price", float("nan"), "price", None, id="not a number"),

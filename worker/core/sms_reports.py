@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -87,6 +87,9 @@ MOST_SEGMENTS = 255
 
 HIGHEST_PRICE = Decimal(1000)
 """EUR for a segment; more is taken for a mistake. Chosen: it fits every column, and no tariff."""
+
+CENT_OF_CENT = Decimal("0.0001")
+"""To what prices are rounded, as the columns are in which they are kept."""
 
 LONGEST_TEXT = 40_000
 """Characters kept of an inbound SMS: 255 parts of 153 (GSM 03.38) are fewer."""
@@ -295,7 +298,10 @@ def _segment(value: object) -> int:
 
 def _price(value: object) -> Decimal | None:
     price = decimal(value)
-    return price if price is not None and 0 <= price <= HIGHEST_PRICE else None
+    if price is None or not 0 <= price <= HIGHEST_PRICE:
+        return None
+    # As it is kept. A million decimal places are more than a database takes.
+    return price.quantize(CENT_OF_CENT, ROUND_HALF_UP)
 
 
 def _moment(value: object, zone: ZoneInfo) -> datetime | None:
