@@ -191,6 +191,8 @@ def test_sending_is_stopped_started_and_redirected(made):
     made.done("safety", "allow", "@firma.example", "anna@ina.example")
     listed = made.done("safety", "show", "--json").json["allowed"]
     assert listed == ["@firma.example", "anna@ina.example"]
+    made.done("safety", "allow", "+421 903 622 237")
+    assert made.done("safety", "show", "--json").json["allowed"] == ["+421903622237"]
     made.done("safety", "off")
     assert made.done("safety", "show", "--json").json["mode"] == "off"
 

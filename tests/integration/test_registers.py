@@ -12,6 +12,7 @@ from models.organisation import Company, User
 from tests.support import rows
 from tests.support.shared_database import rolled_back, shared_engine
 from worker.core.addresses import AddressError
+from worker.core.content import ContentError
 from worker.registers import RegisterError, companies, safety, servers, suppressions, users
 from worker.registers.naming import find, find_company
 
@@ -216,6 +217,15 @@ def test_the_safety_mode_is_one_of_redirect_and_allow(connection):
 
     assert safety.safety_off(connection) is True
     assert safety.safety_off(connection) is False
+
+
+def test_a_number_is_let_through_by_its_international_form_alone(connection):
+    assert safety.allow(connection, ["+421 (903) 622-237"]) == ["+421903622237"]
+
+    with pytest.raises(RegisterError, match="has no calling code"):
+        safety.allow(connection, ["0903 622 237"])
+    with pytest.raises(ContentError, match="is a landline"):
+        safety.allow(connection, ["+421 2 5441 1234"])
 
 
 def test_a_safety_mode_for_no_address_is_refused(connection):

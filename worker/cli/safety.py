@@ -12,13 +12,13 @@ from worker.registers import safety as register
 from worker.registers.companies import common_zone
 
 app = typer.Typer(
-    no_args_is_help=True, help="Redirect all mail, or let only listed recipients through."
+    no_args_is_help=True, help="For trials: redirect mail, or send to listed recipients only."
 )
 
 
 @app.command("show")
 def show(as_json: JsonOption = False) -> None:
-    """Show whether sending is stopped, and whom mail may go to.
+    """Show whether sending is stopped, and whom messages may go to.
 
     Example: kadencia safety show
     """
@@ -32,26 +32,28 @@ def show(as_json: JsonOption = False) -> None:
 def redirect(
     address: Annotated[str, typer.Argument(help="Who gets every mail instead.")],
 ) -> None:
-    """Send every mail to one address instead of its recipients.
+    """Send every mail to one address instead of its recipients; SMS are held.
 
     Example: kadencia safety redirect skuska@firma.example
     """
     with context.transaction() as connection:
         target = register.redirect(connection, address)
-    say(f"every mail goes to {target} now; `kadencia safety off` ends this")
+    say(f"every mail goes to {target} now, and SMS are held; `kadencia safety off` ends this")
 
 
 @app.command("allow")
 def allow(
-    entries: Annotated[list[str], typer.Argument(help="Addresses, or domains as @firma.example.")],
+    entries: Annotated[
+        list[str], typer.Argument(help="Addresses, domains as @firma.example, or numbers in full.")
+    ],
 ) -> None:
     """Let only listed recipients through; a message with any other is held.
 
-    Example: kadencia safety allow @firma.example anna@ina.example
+    Example: kadencia safety allow @firma.example anna@ina.example +421903622237
     """
     with context.transaction() as connection:
         listed = register.allow(connection, entries)
-    say(f"mail goes only to {', '.join(listed)} now; `kadencia safety off` ends this")
+    say(f"messages go only to {', '.join(listed)} now; `kadencia safety off` ends this")
 
 
 @app.command("off")

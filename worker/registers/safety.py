@@ -11,10 +11,16 @@ from models.fleet import Installation
 from models.states import MessageState
 from worker import db
 from worker.core.addresses import ascii_domain, parse_address
+from worker.core.content import shown
+from worker.core.phone_numbers import parse_number
 from worker.outbox import figures
 from worker.registers import RegisterError, audit, waking
 
 THE_ROW = 1
+
+_BEGINS_NUMBER = frozenset("+(0123456789")
+_ANY_COUNTRY = "SK"
+"""Does not matter to a number with its calling code."""
 
 
 def installation(connection: Connection) -> dict[str, Any]:
@@ -48,17 +54,17 @@ def allow(connection: Connection, entries: Sequence[str]) -> list[str]:
 
     Args:
         connection: the caller's transaction.
-        entries: addresses, or whole domains written as `@domain`.
+        entries: addresses, whole domains written as `@domain`, or numbers with their calling code.
 
     Returns:
         The entries as they are compared.
 
     Raises:
-        AddressError: an entry is neither.
-        RegisterError: there is none.
+        ContentError: an entry is none of them.
+        RegisterError: there is none, or a number lacks its calling code.
     """
     if not entries:
-        raise RegisterError("nobody is listed", "name addresses, or domains as @domain")
+        raise RegisterError("nobody is listed", "name addresses, domains as @domain, or numbers")
     listed = sorted({_entry(text.strip()) for text in entries})
     _change(connection, "allow", redirect_to=None, allowed=listed)
     return listed
@@ -106,6 +112,13 @@ def start_all(connection: Connection, *, reviewed: bool) -> bool:
 def _entry(text: str) -> str:
     if text.startswith("@"):
         return "@" + ascii_domain(text[1:])
+    if "@" not in text and text[:1] in _BEGINS_NUMBER:
+        if not text.startswith("+"):  # this holds for companies of all countries
+            raise RegisterError(
+                f"number {shown(text)} has no calling code",
+                "write it in full, as in +421 903 622 237",
+            )
+        return parse_number(text, _ANY_COUNTRY).e164
     return parse_address(text).suppression_key
 
 
