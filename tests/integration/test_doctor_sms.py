@@ -94,6 +94,15 @@ def test_each_account_is_tried_and_only_one_in_use_is_a_fault(engine, task, look
     assert found["EuroSMS account unused"].level is Level.WARNING
 
 
+def test_an_account_whose_tasks_the_product_paused_is_still_in_use(engine, task, look, gateway):
+    change(engine, "UPDATE automatic_task SET active = false, paused_why = 'NO_BALANCE'")
+    reach(engine, gateway.url, "a-wrong-key")
+
+    (found,) = look(gateways.accounts).values()
+
+    assert found.level is Level.FAULT
+
+
 def test_a_gateway_that_is_away_is_a_fault(engine, task, look):
     with closed_port() as port:
         reach(engine, f"http://127.0.0.1:{port}")

@@ -29,7 +29,10 @@ GIB = 2**30
 DISK_WARNING, DISK_FAULT = 2 * GIB, GIB // 4
 """Chosen: PostgreSQL stops at the last octet, and must be told of before."""
 
-IN_USE = text("SELECT DISTINCT account_id FROM automatic_task WHERE active")
+# A task that the product paused would send, if its account let it.
+IN_USE = text(
+    "SELECT DISTINCT account_id FROM automatic_task WHERE active OR paused_why IS NOT NULL"
+)
 
 SEALED = text("""
     SELECT a.name, coalesce(e.key, a.password) AS secret
