@@ -71,7 +71,14 @@ def test_messages_of_a_company_without_a_task_are_stranded(connection, task):
     other = rows.make_company(connection, name="Iná")
     rows.make_message(connection, task, company_id=other, lane_id=rows.make_lane(connection, other))
 
-    assert why(connection) == [("the company has no automatic task", "1")]
+    assert why(connection) == [("the company has no automatic task that sends e-mails", "1")]
+
+
+def test_a_task_of_the_other_channel_is_none_for_these_messages(connection, task):
+    other = rows.make_sms_task(connection, rows.make_company(connection, name="Iná")).company_id
+    rows.make_message(connection, task, company_id=other, lane_id=rows.make_lane(connection, other))
+
+    assert why(connection) == [("the company has no automatic task that sends e-mails", "1")]
 
 
 def test_messages_of_a_paused_task_are_stranded_and_it_is_named(connection, task):

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MessageState
+from models.states import Channel, MessageState
 from worker.outbox.waking import TAKES_LANE
 
 COUNTED_MOST = 10_000
@@ -67,7 +67,9 @@ LANES_WITHOUT_TASK = text(f"""
         WHERE taker.served IS NOT TRUE)
     SELECT lane.id, lane.company_id, lane.paused, lane.unmanned, waits.messages,
         c.name AS company, b.name AS establishment, named.name AS task,
-        EXISTS (SELECT FROM automatic_task t WHERE t.company_id = lane.company_id) AS any_task
+        lane.channel,
+        EXISTS (SELECT FROM automatic_task t WHERE t.company_id = lane.company_id
+            AND t.channel = lane.channel) AS any_task
     FROM lane
     CROSS JOIN LATERAL (SELECT count(*) AS messages FROM ({WAITING}) AS one) AS waits
     JOIN company c ON c.id = lane.company_id
@@ -174,7 +176,8 @@ def _why(row: Row[Any]) -> str:
         return f"paused: automatic task {_named(row.paused)}"
     if row.any_task:
         return "the company's automatic tasks are limited to other establishments"
-    return "the company has no automatic task"
+    what = "SMS" if row.channel == Channel.SMS else "e-mails"
+    return f"the company has no automatic task that sends {what}"
 
 
 def _named(names: Sequence[str]) -> str:
