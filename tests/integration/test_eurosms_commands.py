@@ -70,6 +70,8 @@ def test_the_balance_is_asked_for_and_kept(kadencia, gateway):
     assert currency == "EUR"
     (row,) = kadencia.done("eurosms", "list", "--json").json
     assert (row["balance"], row["balance_at"] is None) == (amount, False)
+    asked = kadencia.done("eurosms", "balance", "brána", "--json").json
+    assert asked == {"balance": amount, "currency": "EUR"}
 
 
 def test_a_dry_run_says_that_all_is_right_and_sends_nothing(kadencia, gateway):

@@ -36,13 +36,13 @@ def _kadencia(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Send a company's e-mail in the background, at a cadence that its SMTP server bears."""
+    """Send a company's e-mails and SMS in the background, at a cadence that its servers bear."""
 
 
 def _register() -> None:
     """Every command, in the order of `kadencia --help`: its name, its place, its line of help."""
     LazyGroup.later = (
-        Later("demo", "demo:demo", "See 60 e-mails go out on this machine, with their evidence."),
+        Later("demo", "demo:demo", "See 60 e-mails and 10 SMS go out on this machine."),
         Later("up", "run:up", "Run the whole product on this machine."),
         Later("worker", "worker:worker", "Sweep and send for an OAC server."),
         Later("beat", "worker:beat", "Enqueue the sweeps that are due."),
@@ -55,7 +55,7 @@ def _register() -> None:
         Later("init", "first:init", "Set up company, user, account and automatic task in one go."),
         Later("stop-all", "safety:stop_all", "Stop all sending, at once."),
         Later("start-all", "safety:start_all", "Let sending go on."),
-        Later("safety", "safety:app", "Redirect all mail, or let only listed recipients through."),
+        Later("safety", "safety:app", "For trials: redirect mail, or reach listed people only."),
         Later("task", "task:app", "Automatic tasks: what sends which messages, how fast."),
         Later("mail", "mail:app", "E-mails: enqueue, look at, and move by hand."),
         Later("sms", "sms:app", "SMS: enqueue, price, look at, and move by hand."),

@@ -27,7 +27,7 @@ from worker.fleet.up import FLOWER_USER, Addresses, Options
 def up(
     server: Annotated[str, typer.Option(help="The OAC server that this machine is.")] = "local",
     processes: Annotated[
-        int, typer.Option(min=1, max=100, help="How many messages may be sent at once.")
+        int, typer.Option(min=1, max=100, help="How many e-mails it sends at once; of SMS, two.")
     ] = 4,
     flower: Annotated[bool, typer.Option(help="Run Flower, which shows what Celery does.")] = True,
     log_format: Annotated[

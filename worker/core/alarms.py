@@ -113,7 +113,8 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             Kind.FAILURES,
             subject,
             f"{task.name}: of {task.attempts} attempts in 15 minutes {task.rejected} were "
-            f"refused for good; look at the replies before a relay lists you",
+            f"refused for good; look at the replies"
+            f"{'' if task.sms else ' before a relay lists you'}",
         )
     if task.stranded:
         yield Concern(
@@ -126,8 +127,7 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
         yield Concern(
             Kind.TASK_PAUSED,
             subject,
-            f"{task.name} was paused, since its account refuses everything: {task.paused_why}; "
-            f"mend that, then run `kadencia task resume`",
+            f"{task.name} was paused: {task.paused_why} with `kadencia task resume`",
         )
     if task.exhausted_until is not None:
         yield Concern(

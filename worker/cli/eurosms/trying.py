@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from worker.cli import context
 from worker.cli.company import CompanyOption
 from worker.cli.eurosms.making import NameArgument
-from worker.cli.output import CommandError, Exit, plain_sum, say, warn
+from worker.cli.output import CommandError, Exit, JsonOption, plain_sum, say, show_json, warn
 from worker.core.eurosms_codes import Consequence
 from worker.errors import GatewayRefused, GatewayUnavailable, TransportUnavailable
 from worker.eurosms import Balance
@@ -31,7 +31,7 @@ MENDS = {
 NO_BALANCE = "NO_BALANCE"
 
 
-def balance(name: NameArgument, company: CompanyOption = None) -> None:
+def balance(name: NameArgument, company: CompanyOption = None, as_json: JsonOption = False) -> None:
     """Ask the gateway what is left to spend.
 
     Example: kadencia eurosms balance brána
@@ -45,7 +45,10 @@ def balance(name: NameArgument, company: CompanyOption = None) -> None:
             mend = MENDS["integration ID"].replace("NAME", name)
             raise CommandError(f"{error}; {mend}", Exit.FAILED) from None
     _keep(account, found)
-    say(_words(found))
+    if as_json:
+        show_json({"balance": found.amount, "currency": found.currency})
+    else:
+        say(_words(found))
 
 
 def try_out(
@@ -54,7 +57,7 @@ def try_out(
         str, typer.Option("--number", help="Whom the SMS would go to.")
     ] = probe.NUMBER,
     sender: Annotated[
-        str | None, typer.Option("--sender", help="Default: an automatic task's.")
+        str | None, typer.Option("--sender", help="Default: an automatic task's, or Kadencia.")
     ] = None,
     text: Annotated[str, typer.Option("--text", help="What it would say.")] = probe.TEXT,
     company: CompanyOption = None,
