@@ -110,3 +110,16 @@ def test_what_sent_nothing_is_taken_off_once(engine):
             sms_budgets.give_back(connection, uuid.uuid4())
 
     assert spent(engine) == PRICE
+
+
+def test_a_claim_at_midnight_is_charged_and_given_back_on_the_same_day(engine):
+    with engine.begin() as connection:
+        task = make_sms_task(connection)
+        one = attempt_of(connection, task)
+        before = text("UPDATE attempt SET opened_at = opened_at - interval '1 day'")
+        connection.execute(before)
+
+        sms_budgets.spend(connection, task.id, one, PRICE)
+        sms_budgets.give_back(connection, one)
+
+    assert spent(engine) == 0

@@ -7,13 +7,15 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-# The row of today is locked until the claim is committed, so the claims of a task take turns.
+# The row of today is locked until the claim is committed, so the claims of a task take turns. It
+# is the day of the attempt, whose clock `give_back` goes by too: one may wait over midnight.
 SPEND = text("""
     WITH this AS (
         SELECT t.id, k.budget_day, k.budget_month,
-            CAST(clock_timestamp() AT TIME ZONE c.time_zone AS date) AS day
-        FROM automatic_task t JOIN sms_task k ON k.task_id = t.id
-        JOIN company c ON c.id = t.company_id WHERE t.id = :task),
+            CAST(a.opened_at AT TIME ZONE c.time_zone AS date) AS day
+        FROM attempt a JOIN automatic_task t ON t.id = a.task_id
+        JOIN sms_task k ON k.task_id = t.id
+        JOIN company c ON c.id = t.company_id WHERE a.id = :attempt),
     before AS (
         SELECT coalesce(sum(s.spent), 0) AS spent FROM this JOIN sms_spend s ON s.task_id = this.id
         WHERE s.day >= date_trunc('month', this.day)::date AND s.day < this.day)
