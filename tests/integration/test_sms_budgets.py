@@ -123,3 +123,15 @@ def test_a_claim_at_midnight_is_charged_and_given_back_on_the_same_day(engine):
         sms_budgets.give_back(connection, one)
 
     assert spent(engine) == 0
+
+
+def test_a_budget_used_up_before_midnight_stops_nothing_after_it(engine):
+    with engine.begin() as connection:
+        task = make_sms_task(connection, budget_day=Decimal("0.01"))
+        one = attempt_of(connection, task)
+        connection.execute(text("UPDATE attempt SET opened_at = opened_at - interval '1 day'"))
+
+        assert not sms_budgets.spend(connection, task.id, one, PRICE)
+        now = connection.execute(text("SELECT now() AT TIME ZONE 'Europe/Bratislava'")).scalar_one()
+
+    assert exhausted(engine, task) <= now

@@ -36,13 +36,14 @@ EXHAUSTED = text("""
         SELECT CASE WHEN k.budget_day IS NULL OR coalesce(m.spent + :price > k.budget_month, false)
             THEN date_trunc('month', m.today) + interval '1 month'
             ELSE date_trunc('day', m.today) + interval '1 day' END AT TIME ZONE c.time_zone
-        FROM automatic_task t JOIN company c ON c.id = t.company_id
+        FROM attempt a JOIN automatic_task t ON t.id = a.task_id
+        JOIN company c ON c.id = t.company_id
         CROSS JOIN LATERAL (
-            SELECT clock_timestamp() AT TIME ZONE c.time_zone AS today,
-                (SELECT coalesce(sum(s.spent), 0) FROM sms_spend s WHERE s.task_id = t.id
-                 AND s.day >= date_trunc('month', clock_timestamp() AT TIME ZONE c.time_zone)::date
-                ) AS spent) AS m
-        WHERE t.id = k.task_id)
+            SELECT today, (
+                SELECT coalesce(sum(s.spent), 0) FROM sms_spend s WHERE s.task_id = t.id
+                AND s.day BETWEEN date_trunc('month', today)::date AND today::date) AS spent
+            FROM (SELECT a.opened_at AT TIME ZONE c.time_zone AS today) AS the) AS m
+        WHERE a.id = :attempt)
     WHERE k.task_id = :task
     RETURNING exhausted_until
 """)
