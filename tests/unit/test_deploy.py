@@ -15,6 +15,8 @@ from worker.fleet.worker import GRACE_SECONDS
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy" / "systemd").glob("*.service"))
 
+SENDING = [unit for unit in UNITS if not unit.stem.endswith(("beat", "push"))]
+
 
 def read(unit):
     parser = ConfigParser(strict=False, interpolation=None)
@@ -28,7 +30,7 @@ def test_a_stop_reaches_the_supervisor_alone(unit):
     assert read(unit)["KillMode"] == "mixed"
 
 
-@pytest.mark.parametrize("unit", [u for u in UNITS if "beat" not in u.name], ids=lambda u: u.name)
+@pytest.mark.parametrize("unit", SENDING, ids=lambda unit: unit.name)
 def test_a_stop_waits_for_the_longest_hand_over(unit):
     longest = load({}).handover_max_seconds + GRACE_SECONDS
 
