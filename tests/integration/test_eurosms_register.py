@@ -190,6 +190,24 @@ def test_another_integration_has_reports_and_a_balance_of_its_own(connection, co
     assert set(polls) == {"2-A2gHjk", "1-Bbbbbb"}
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome"), [("sent", "accepted"), ("unknown", "unknown"), ("sending", "open")]
+)
+def test_an_integration_stays_while_its_reports_are_awaited(
+    connection, company, account, state, outcome
+):
+    task = rows.make_sms_task(connection, company.id, account.id)
+    made = rows.make_sms(connection, task, state=state)
+    if state != "sending":
+        rows.make_attempt(connection, task, made.id, state=outcome)
+
+    with pytest.raises(RegisterError, match="1 SMS of 'brána' are still to come"):
+        eurosms.set_account(connection, account, VAULT, {"integration_id": "1-Bbbbbb"})
+    same = {"integration_id": account.integration_id, "answer_timeout": 20.0}
+
+    assert eurosms.set_account(connection, account, VAULT, same) == {"answer_timeout": 20.0}
+
+
 def test_a_price_stays_while_a_budget_is_kept_by_it(connection, company, account):
     eurosms.set_account(connection, account, VAULT, {"price": Decimal("0.05")})
     task = rows.make_sms_task(connection, company.id, account.id, name="SMS", budget_day=5)

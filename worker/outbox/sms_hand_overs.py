@@ -30,6 +30,15 @@ RESENT_AT = text("""
 
 REPORTED_BEFORE = text("SELECT * FROM delivery_report WHERE message_id = :id AND at <= :at")
 
+# A day more than the 7 for which the gateway keeps reports.
+AWAITED = text("""
+    SELECT count(DISTINCT m.id) FROM attempt a
+    JOIN message m ON m.id = a.message_id JOIN sms s ON s.message_id = m.id
+    WHERE a.account_id = :account AND a.opened_at > statement_timestamp() - interval '8 days'
+      AND a.state IN ('open', 'accepted', 'unknown')
+      AND (s.awaited OR m.state IN ('sending', 'unknown'))
+""")
+
 WAITING = frozenset({MessageState.READY, MessageState.RELEASED, MessageState.HELD})
 
 
@@ -84,6 +93,12 @@ def read(connection: Connection, row: Row[Any]) -> list[HandOver]:
     segments = connection.execute(SEGMENTS, {"id": row.id}).all()
     before = _before(connection, row, len(attempts))
     return list(_hand_overs(attempts, segments, before, row.segments))
+
+
+def awaited(connection: Connection, account_id: int) -> int:
+    """Of how many SMS that went over an account, or may have, reports are still to come."""
+    found: int = connection.execute(AWAITED, {"account": account_id}).scalar_one()
+    return found
 
 
 def to_segment(row: Row[Any] | None) -> Segment:

@@ -16,7 +16,7 @@ from models.states import Channel
 from worker.core.content import shown
 from worker.eurosms import BASE_URL
 from worker.eurosms_accounts import PUSH_PATH, eurosms_accounts
-from worker.outbox import sms_polls
+from worker.outbox import sms_hand_overs, sms_polls
 from worker.registers import RegisterError, accounts, audit, waking
 from worker.registers.eurosms_rules import checked
 from worker.registers.naming import find_account, listed, refuse_taken
@@ -27,6 +27,9 @@ KIND = "eurosms"
 
 OF_ACCOUNT = ("name", "most_connections", "hourly_limit", "enabled")
 """What stands in the table of all accounts."""
+
+PLACE = {"base_url", "integration_id"}
+"""Which queue of reports an account has."""
 
 SECRET_OCTETS = 32
 """Chosen: 256 bits that nobody guesses."""
@@ -88,6 +91,8 @@ def set_account(
         refuse_taken(connection, Account, new["name"], account.company_id)
     if "price" in new and new["price"] is None:
         _refuse_without_estimate(connection, account)
+    if any(new.get(name, account._mapping[name]) != account._mapping[name] for name in PLACE):
+        _refuse_while_awaited(connection, account)
     if "key" in new:
         new["key"] = vault.seal(new["key"])
     general, own = _parts(new)
@@ -96,7 +101,7 @@ def set_account(
         changed |= audit.change(connection, Account, KIND, account.id, general)
     if own:
         changed |= audit.change(connection, EurosmsAccount, KIND, account.id, own)
-    if changed.keys() & {"base_url", "integration_id"}:
+    if changed.keys() & PLACE:
         _move(connection, account, changed)
     if changed:
         accounts.close_breaker(connection, account.id)
@@ -208,6 +213,17 @@ def _refuse_without_estimate(connection: Connection, account: Row[Any]) -> None:
         raise RegisterError(
             f"with neither a price nor observed ones, the budget of {listed(tasks)} cannot be kept",
             f"lift the budget first, or give {shown(account.name)} another price",
+        )
+
+
+def _refuse_while_awaited(connection: Connection, account: Row[Any]) -> None:
+    """Nobody could ask for the reports on what it sent any more."""
+    awaited = sms_hand_overs.awaited(connection, account.id)
+    if awaited:
+        raise RegisterError(
+            f"delivery reports on {awaited} SMS of {shown(account.name)} are still to come, and "
+            f"its integration would no longer be asked for them",
+            "add another account, and move the automatic tasks to it; keep this one enabled",
         )
 
 
