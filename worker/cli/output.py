@@ -36,7 +36,7 @@ class Exit(IntEnum):
     WRONG_INPUT = 2
     """The command line, a file or a setting is wrong; nothing was changed."""
     AWAY = 3
-    """PostgreSQL, Redis or an SMTP server that it needs gives no answer."""
+    """PostgreSQL, Redis, an SMTP server or EuroSMS is needed and gives no answer."""
 
 
 class CommandError(Exception):
