@@ -132,6 +132,8 @@ def test_it_says_in_both_languages_whether_the_limits_were_kept(engine, start, s
 
     assert "Žiadny limit nebol prekročený." in kept
     assert "No limit was exceeded." in kept
+    assert "a časti SMS odovzdaných bráne" in kept
+    assert "the segments of SMS handed over to the gateway" in kept
     assert "Limits exceeded: 1" in exceeded
     assert "PREKROČENÝ" in exceeded
 
