@@ -303,6 +303,21 @@ def test_a_report_before_the_settling_counts_with_it(connection, task):
     assert attempt(connection, made.lease).price == CENTS
 
 
+def test_uuids_that_an_answer_in_doubt_names_are_known_again_when_a_report_is_pushed(
+    connection, task
+):
+    made, of = make_sms(connection, task, state="sending"), name()
+    change(connection, "attempt", made.lease, price=CENTS)
+    doubt = (RecipientAnswer(0, Outcome.UNKNOWN),)
+    settle(connection, made.lease, Answer(Outcome.UNKNOWN, doubt, uuids=(of,)), 0.5)
+    assert message(connection, made.id).state == "unknown"
+
+    assert store(connection, task, said("DELIVRD", of), source="push").matched == 1
+
+    assert message(connection, made.id).state == "delivered"
+    assert attempt(connection, made.lease).price == CENTS
+
+
 def test_while_it_is_being_sent_only_its_segments_follow(connection, task):
     made = make_sms(connection, task, state="sending")
     of = name()

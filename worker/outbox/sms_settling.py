@@ -10,12 +10,13 @@ from sqlalchemy import Connection, text
 from worker.core.outcomes import Outcome
 from worker.outbox import sms_budgets, sms_polls, sms_segments
 
-# A segment without a report yet may still turn out to cost more or less.
 AWAIT = text("""
     UPDATE sms SET sent_at = a.closed_at, awaited = true, unconfirmed_at = NULL, asked_at = NULL
     FROM attempt a WHERE a.id = :attempt AND sms.message_id = a.message_id
-    RETURNING a.price / a.cost AS estimate
 """)
+
+# A segment without a report yet may still turn out to cost more or less.
+ESTIMATE = text("SELECT price / cost FROM attempt WHERE id = :attempt")
 
 REACHED_NOBODY = frozenset({Outcome.DEFERRED, Outcome.REJECTED})
 
@@ -42,7 +43,9 @@ def settled(
     if outcome in REACHED_NOBODY:
         return undone(connection, message_id, attempt)
     if outcome is Outcome.ACCEPTED:
-        estimate = connection.execute(AWAIT, {"attempt": attempt}).scalar()
+        connection.execute(AWAIT, {"attempt": attempt})
+    if outcome is Outcome.ACCEPTED or uuids:  # an answer in doubt may name them as well
+        estimate = connection.execute(ESTIMATE, {"attempt": attempt}).scalar()
         sms_segments.add(connection, message_id, attempt, uuids, estimate)
     state = sms_segments.follow(connection, message_id)
     sms_polls.expect(connection, attempt)
