@@ -25,10 +25,15 @@ def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
 
     Late, lost or doubled runs do no harm: whoever comes first does the work.
     """
-    returned = _in_batches(engine, overdue.return_released)
-    unknown = _in_batches(engine, overdue.take_for_unknown)
-    resent = _in_batches(engine, overdue.resend_silent)
-    expired = _in_batches(engine, overdue.expire)
+    moves = (
+        overdue.return_released,
+        overdue.take_for_unknown,
+        overdue.resend_silent,
+        overdue.expire,
+    )
+    returned, unknown, resent, expired = (
+        _in_batches(engine, move, key) for key, move in enumerate(moves)
+    )
     with db.transaction(engine) as connection:
         journal.end_runs(connection, RUN_IDLE)
     if returned or unknown or resent or expired:
@@ -37,12 +42,16 @@ def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
     alarms.watch(engine, settings)
 
 
-def _in_batches(engine: Engine, move: Callable[[Connection], Sized | int]) -> int:
-    """Move until nothing is left, in transactions short enough to be in nobody's way."""
+def _in_batches(engine: Engine, move: Callable[[Connection], Sized | int], key: int) -> int:
+    """Move until nothing is left, in transactions short enough to be in nobody's way.
+
+    Each move has a lock of its own: who leaves one to another who is at something else would
+    leave it to nobody.
+    """
     total = 0
     while True:
         with db.transaction(engine) as connection:
-            if not db.try_lock(connection, db.Lock.RECOVERY):
+            if not db.try_lock(connection, db.Lock.RECOVERY, key):
                 return total
             moved = move(connection)
         count = moved if isinstance(moved, int) else len(moved)

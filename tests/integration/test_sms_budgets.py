@@ -135,3 +135,20 @@ def test_a_budget_used_up_before_midnight_stops_nothing_after_it(engine):
         now = connection.execute(text("SELECT now() AT TIME ZONE 'Europe/Bratislava'")).scalar_one()
 
     assert exhausted(engine, task) <= now
+
+
+def test_money_that_comes_back_lets_the_task_go_on(engine):
+    with engine.begin() as connection:
+        task = make_sms_task(connection, budget_day=Decimal("0.03"), next_run_at=None)
+        refunded = attempt_of(connection, task)
+        sms_budgets.spend(connection, task.id, refunded, PRICE)
+        assert not sms_budgets.spend(connection, task.id, attempt_of(connection, task), PRICE)
+    assert exhausted(engine, task) is not None
+
+    with engine.begin() as connection:
+        sms_budgets.give_back(connection, refunded)
+
+    assert exhausted(engine, task) is None
+    with engine.connect() as connection:
+        query = text("SELECT next_run_at <= now() FROM automatic_task WHERE id = :id")
+        assert connection.execute(query, {"id": task.id}).scalar_one()

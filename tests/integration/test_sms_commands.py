@@ -18,6 +18,8 @@ from tests.support.rows import (
     make_task,
 )
 from worker import db
+from worker.core.sms_reports import Inbound
+from worker.outbox import sms_reports
 
 LONG = "Vážený zákazník, " + "á" * 100
 
@@ -418,3 +420,16 @@ def test_numbers_are_suppressed_as_people_write_them(engine, task, company, kade
     kadencia.done("suppression", "remove", "+421 903 622 237", *of)
     assert len(kadencia.done("suppression", "list", "--json", *of).json) == 2
     assert "is a landline" in kadencia("suppression", "add", "02/55551111", *of).err
+
+
+def test_sms_that_came_in_are_shown_newest_first(kadencia, engine, task, company):
+    with engine.begin() as connection:
+        for number, words in ((1, "Ďakujem"), (2, "Stop")):
+            one = Inbound(f"u{number}", "421903000000", None, f"+42191100000{number}", words)
+            sms_reports.inbound(connection, task.account_id, one)
+
+    inbox = ("sms", "inbox", "--company", company)
+    (newest,) = kadencia.done(*inbox, "--limit", "1", "--json").json
+
+    assert (newest["sender"], newest["text"], newest["stop"]) == ("+421911000002", "Stop", True)
+    assert "Ďakujem" in kadencia.done(*inbox).out

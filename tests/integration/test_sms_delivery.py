@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 
 from models.sms import EurosmsPrice
 from tests.support.emulator import KEY, EmulatorProcess
-from tests.support.kernel import attempts, make_settings, make_throttle, message, recipients
+from tests.support.kernel import attempts, change, make_settings, make_throttle, message, recipients
 from tests.support.office import closed_port
 from tests.support.rows import make_company, make_eurosms_account, make_sms, make_sms_task
 from worker.delivery.sms import SmsDelivery
@@ -286,18 +286,21 @@ def test_a_text_that_the_task_s_flags_do_not_allow_any_more_fails(office, column
     assert words in office.row(made).why
 
 
-def test_while_mail_is_redirected_only_allowed_numbers_get_an_sms(office):
+@pytest.mark.parametrize(
+    ("mode", "states"),
+    [
+        pytest.param({"allowed": [NUMBER]}, ("held", "sent"), id="only allowed numbers"),
+        pytest.param({"redirect_to": "test@firma.example"}, ("held", "held"), id="redirected"),
+    ],
+)
+def test_the_safety_mode_holds_sms(office, mode, states):
     task = office.task()
     with office.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE installation SET redirect_to = 'test@firma.example', allowed = :numbers"),
-            {"numbers": [NUMBER]},
-        )
+        change(connection, "installation", 1, **mode)
 
-    held, sent = office.send(task, number="+421901000002"), office.send(task)
+    made = office.send(task, number="+421901000002"), office.send(task)
 
-    assert office.row(held).state == "held"
-    assert office.row(sent).state == "sent"
+    assert tuple(office.row(one).state for one in made) == states
 
 
 def test_a_suppressed_number_gets_nothing(office):

@@ -30,7 +30,10 @@ def test_beat_a_worker_and_flower_start_in_this_order(tmp_path):
     found = specs(tmp_path)
 
     assert list(found) == ["beat", "worker", "flower"]
-    assert found["worker"].argv[-4:] == ("--server", "local", "--processes", "7")
+    assert found["worker"].argv[-6:] == (
+        *("--server", "local", "--queues", "email,eurosms"),
+        *("--processes", "7"),
+    )
 
 
 def test_no_password_is_among_the_arguments_or_shown(tmp_path):

@@ -19,6 +19,7 @@ from worker import bootstrap, db
 from worker.backup import BackupError
 from worker.cli import context
 from worker.cli.output import CommandError, Exit
+from worker.cli.worker import check_queues
 from worker.embedded.directory import DataDirectory
 from worker.fleet import up as whole
 from worker.fleet.up import FLOWER_USER, Addresses, Options
@@ -29,6 +30,9 @@ def up(
     processes: Annotated[
         int, typer.Option(min=1, max=100, help="How many e-mails it sends at once; of SMS, two.")
     ] = 4,
+    queues: Annotated[
+        str, typer.Option(help="What it sends: email, eurosms, or both with a comma between.")
+    ] = "email,eurosms",
     flower: Annotated[bool, typer.Option(help="Run Flower, which shows what Celery does.")] = True,
     log_format: Annotated[
         Literal["text", "json"] | None,
@@ -47,7 +51,8 @@ def up(
         )
     settings = load(os.environ)
     data = _data()
-    options = Options(server, processes, flower, log_format or settings.log_format)
+    check_queues(queues)
+    options = Options(server, processes, queues, flower, log_format or settings.log_format)
 
     def tell(addresses: Addresses) -> None:
         if options.log_format == "json":

@@ -50,7 +50,7 @@ def worker(
             f"{server!r} cannot name an OAC server; use small letters, digits and hyphens, "
             f"a letter first, at most 31 of them"
         )
-    taken = _queues(queues)
+    taken = check_queues(queues)
     settings = context.settings()
     logs.configure(settings)
     worker = fleet.this_process(
@@ -79,7 +79,12 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _queues(given: str) -> set[str]:
+def check_queues(given: str) -> set[str]:
+    """The queues that are named.
+
+    Raises:
+        CommandError: one is none.
+    """
     names = {name.strip() for name in given.split(",")}
     wrong = sorted(names - set(Queue))
     if wrong:

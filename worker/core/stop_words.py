@@ -13,6 +13,7 @@ STOP_WORDS = frozenset(
         "END",
         "QUIT",
         "KONIEC",
+        "ODHLAS",
         "ODHLASIT",
         "ZRUSIT",
         "NEPOSIELAT",

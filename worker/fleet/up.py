@@ -45,13 +45,15 @@ class Options:
 
     Attributes:
         server: the OAC server that this machine is.
-        processes: how many messages it sends at once.
+        processes: how many e-mails it sends at once.
+        queues: what the worker sends, as `kadencia worker` takes it.
         flower: whether Flower runs as well.
         log_format: how all processes' lines are written.
     """
 
     server: str = "local"
     processes: int = 4
+    queues: str = "email,eurosms"
     flower: bool = True
     log_format: LogFormat = "text"
 
@@ -198,7 +200,8 @@ def product_specs(
         name="worker",
         argv=(
             *(*PYTHON, "-m", "worker", "worker"),
-            *("--server", options.server, "--processes", str(options.processes)),
+            *("--server", options.server, "--queues", options.queues),
+            *("--processes", str(options.processes)),
         ),
         env=env,
         ready=_Registered(addresses.database_url, options.server),

@@ -225,15 +225,12 @@ def _recipients(connection: Connection, row: Row[Any]) -> tuple[Recipient, ...] 
 
 def _unsafe(row: Row[Any], addresses: Sequence[str]) -> str | None:
     """Why the safety mode holds a message back."""
-    if row.redirect_to is not None and row.channel == Channel.EMAIL:
+    if row.redirect_to is not None:
+        is_sms = row.channel == Channel.SMS
+        return "safety: mail is redirected, and an SMS cannot be" if is_sms else None
+    if row.allowed is None or all(_allowed(one, row.allowed) for one in addresses):
         return None
-    if row.allowed is not None and all(_allowed(one, row.allowed) for one in addresses):
-        return None
-    if row.redirect_to is not None:  # there is no number to which an SMS could be redirected
-        return "safety: mail is redirected, and this number is not on the list of allowed ones"
-    if row.allowed is not None:
-        return "safety: a recipient is not on the list of allowed ones"
-    return None
+    return "safety: a recipient is not on the list of allowed ones"
 
 
 def _suppress(connection: Connection, message_id: int, barred: Sequence[Row[Any]]) -> None:

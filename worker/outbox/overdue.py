@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
-from worker.outbox import settling
+from worker.outbox import settling, sms_polls
 
 BATCH = 500  # chosen: a transaction of some 50 ms
 
@@ -96,6 +96,8 @@ def take_for_unknown(connection: Connection) -> list[tuple[int, uuid.UUID]]:
             attempt,
             "no answer was recorded: the worker was lost, or its server kept silent",
         )
+    for _, attempt in late:  # last of all: pollers lock messages before their own row
+        sms_polls.expect(connection, attempt)
     return late
 
 

@@ -16,7 +16,7 @@ from models.states import Channel, MessageState, RecipientState, derive
 from worker import db
 from worker.core.outcomes import Outcome
 from worker.core.retry import Next, RetryPolicy, decide, resend_unknown
-from worker.outbox import leases, moving, sms_settling
+from worker.outbox import leases, moving, sms_polls, sms_settling
 from worker.outbox.answers import Answer, RecipientAnswer, Recipients, replies_of
 
 MESSAGE = """
@@ -78,7 +78,10 @@ def settle(
     if row is None or not _close(connection, attempt, answer, ago):
         return None
     state = _move_on(connection, row, attempt, answer, jitter)
-    return _followed(connection, row, attempt, answer) or state
+    state = _followed(connection, row, attempt, answer) or state
+    if row.channel == Channel.SMS and answer.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN):
+        sms_polls.expect(connection, attempt)
+    return state
 
 
 def _move_on(

@@ -59,7 +59,14 @@ GIVE_BACK = text("""
         WHERE a.id = :attempt AND a.price > 0 FOR UPDATE OF a),
     returned AS (
         UPDATE sms_spend s SET spent = greatest(s.spent - spent.price, 0)
-        FROM spent WHERE s.task_id = spent.task_id AND s.day = spent.day)
+        FROM spent WHERE s.task_id = spent.task_id AND s.day = spent.day),
+    woken AS (
+        UPDATE automatic_task t SET next_run_at = clock_timestamp()
+        FROM spent JOIN sms_task k ON k.task_id = spent.task_id
+        WHERE t.id = k.task_id AND k.exhausted_until > clock_timestamp()
+        RETURNING t.id),
+    lifted AS (
+        UPDATE sms_task k SET exhausted_until = NULL FROM woken WHERE k.task_id = woken.id)
     UPDATE attempt a SET price = 0 FROM spent WHERE a.id = spent.id
 """)
 
@@ -86,5 +93,5 @@ def spend(connection: Connection, task_id: int, attempt: uuid.UUID, price: Decim
 
 
 def give_back(connection: Connection, attempt: uuid.UUID) -> None:
-    """Take an attempt off the budgets that sent nothing."""
+    """Take an attempt off the budgets that sent nothing; what waits for money may go then."""
     connection.execute(GIVE_BACK, {"attempt": attempt})

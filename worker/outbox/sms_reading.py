@@ -61,6 +61,19 @@ ATTEMPTS = text("""
 """)
 
 
+# The newest first, by the primary key.
+INBOX = text("""
+    SELECT i.id, i.at, i.received_at, i.sender, i.recipient, i.text, i.stop, a.name AS account,
+        c.name AS company, c.time_zone
+    FROM inbound_sms i
+    JOIN account a ON a.id = i.account_id
+    JOIN company c ON c.id = a.company_id
+    WHERE coalesce(a.company_id = CAST(:company AS bigint), true)
+      AND coalesce(i.id < CAST(:before AS bigint), true)
+    ORDER BY i.id DESC LIMIT :limit
+""")
+
+
 def find(connection: Connection, wanted: Wanted) -> Sequence[Row[Any]]:
     """The newest SMS that fit, newest first; `wanted.recipient` is a number."""
     values = {name: getattr(wanted, name) for name in OF_SMS}
@@ -87,3 +100,11 @@ def reports(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
 def attempts(connection: Connection, message_id: int) -> Sequence[Row[Any]]:
     """Every attempt, oldest first; what each was thought to cost, or has cost."""
     return connection.execute(ATTEMPTS, {"id": message_id}).all()
+
+
+def inbox(
+    connection: Connection, company: int | None, before: int | None, limit: int
+) -> Sequence[Row[Any]]:
+    """SMS that came in, newest first, of one company or of all; with ids below `before`."""
+    values = {"company": company, "before": before, "limit": limit}
+    return connection.execute(INBOX, values).all()

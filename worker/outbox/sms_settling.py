@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from worker.core.outcomes import Outcome
-from worker.outbox import sms_budgets, sms_polls, sms_segments
+from worker.outbox import sms_budgets, sms_segments
 
 AWAIT = text("""
     UPDATE sms SET sent_at = a.closed_at, awaited = true, unconfirmed_at = NULL, asked_at = NULL
@@ -47,9 +47,7 @@ def settled(
     if outcome is Outcome.ACCEPTED or uuids:  # an answer in doubt may name them as well
         estimate = connection.execute(ESTIMATE, {"attempt": attempt}).scalar()
         sms_segments.add(connection, message_id, attempt, uuids, estimate)
-    state = sms_segments.follow(connection, message_id)
-    sms_polls.expect(connection, attempt)
-    return state
+    return sms_segments.follow(connection, message_id)
 
 
 def undone(connection: Connection, message_id: int, attempt: uuid.UUID) -> str | None:
