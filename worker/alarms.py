@@ -33,7 +33,7 @@ ANSWER_SECONDS = 10
 PASS_SECONDS = 30
 """Chosen: alarms that were not told by then wait for the next pass."""
 
-NOTIFYING = 1
+NOTIFYING = 100  # beyond the keys of the moves of recover
 """Second key of the recovery lock: one process of the fleet tells at a time."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")

@@ -25,7 +25,7 @@ def recover(engine: Engine, throttle: Throttle, settings: Settings) -> None:
 
     Late, lost or doubled runs do no harm: whoever comes first does the work.
     """
-    moves = (
+    moves: tuple[Callable[[Connection], Sized | int], ...] = (
         overdue.return_released,
         overdue.take_for_unknown,
         overdue.resend_silent,
