@@ -91,7 +91,7 @@ def test_an_accounts_hourly_limit_holds_for_all_its_tasks_together(engine, sweep
 
     assert sweeps.sweep(sibling) == ids
     assert sweeps.sweep(task) == more[:2]
-    assert sweeps.run(task).why_not_more == "the SMTP account's hourly limit is used up"
+    assert sweeps.run(task).why_not_more == "the account's hourly limit is used up"
 
 
 def test_connections_are_counted_over_all_tasks_of_an_account(engine, sweeps):

@@ -292,7 +292,7 @@ def test_a_run_is_opened_and_counted_in_the_journal(engine, sweeps):
 
     run = sweeps.run(task)
     assert (run.sweeps, run.released, run.ended_at) == (2, 2, None)
-    assert run.why_not_more == "all connections of the SMTP account are in use"
+    assert run.why_not_more == "all connections of the account are in use"
     assert sweeps.run(idle) is None
 
 

@@ -16,11 +16,11 @@ class Bound(StrEnum):
     WORK = "nothing more is ready"
     CADENCE = "the cadence is used up"
     RESERVE = "the rest of the cadence is reserved for transactional messages"
-    ACCOUNT = "the SMTP account's hourly limit is used up"
+    ACCOUNT = "the account's hourly limit is used up"
     DOMAIN = "the hourly limit of the remaining domains is used up"
     PACE = "the pace"
-    CONNECTION = "all connections of the SMTP account are in use"
-    BREAKER = "the SMTP account refuses us and is left alone for a while"
+    CONNECTION = "all connections of the account are in use"
+    BREAKER = "the account refuses us and is left alone for a while"
     PLAN = "outside the plan"
     BUDGET = "the budget in EUR is used up"
     SIZE = "what remains has more recipients than a limit can ever hold"
@@ -47,7 +47,7 @@ class Room:
     Attributes:
         task: under the whole cadence.
         reserve: how much of it only transactional messages may use.
-        account: under the SMTP account's hourly limit; None without one.
+        account: under the account's hourly limit; None without one.
         paced: how much the pace lets through now; `idle` that it lets anything through once.
         connections: messages that may be on their way at once.
         domain_limit: of each domain by itself; None without one.
