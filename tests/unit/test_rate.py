@@ -45,6 +45,15 @@ def test_the_excess_is_the_greatest_of_any_window(hand_overs, first, second, cha
     assert seen.worst.excess == excess
 
 
+def test_a_claim_that_has_left_the_window_does_not_tell_its_limit():
+    seen = watch(Limits(5, ((1, 9),)))
+
+    seen.add(1, 1, 1)
+    seen.add(12, 6, 0)  # claimed first, under the limit of then, and handed over last
+
+    assert seen.worst == JudgedWindow(total=6, end_us=12, limit=5)
+
+
 def test_a_small_window_over_its_limit_is_worse_than_a_full_one_within_it():
     seen = watch(Limits(5, ((100, 1),)))
 

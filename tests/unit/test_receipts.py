@@ -171,6 +171,25 @@ def test_a_continuation_of_nothing_is_passed_over():
     assert list(_groups(" of what?\nAction: failed\n")) == [{"action": "failed"}]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param("Action: failed\nno field at all\n", id="what is no field"),
+        pytest.param("Action: failed\nAction: delivered\n and more\n", id="a doubled field"),
+    ],
+)
+def test_lines_that_say_nothing_are_passed_over(lines):
+    assert list(_groups(lines)) == [{"action": "failed"}]
+
+
+def test_recipients_of_whom_nothing_is_said_have_no_receipt():
+    silent = "Final-Recipient: rfc822; b@ina.example", "Action: failed\nStatus: 5.1.1"
+
+    report = read(bounce(failed("a@ina.example"), *silent))
+
+    assert [one.addresses[0] for one in report.receipts] == ["a@ina.example"]
+
+
 def test_the_report_in_a_mail_that_bounced_itself_is_not_taken_for_it():
     inner = bounce(failed("inner@ina.example"), message_id="<inner@firma.example>").decode()
     inner = inner.replace("4C3D", "5D4E").replace("<20261124", ORIGINAL[:-1] + ".not")
