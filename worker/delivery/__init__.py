@@ -15,10 +15,11 @@ import structlog
 from sqlalchemy import Connection, Engine, Row
 
 from settings import Settings
+from worker.accounts import smtp_settings
 from worker.core.content import ContentError
 from worker.core.outcomes import Outcome
 from worker.crashpoints import CrashPoint, reach
-from worker.delivery.accounts import Accounts
+from worker.delivery.kept import Kept
 from worker.delivery.letters import Addressed, address, answer_of
 from worker.delivery.sender import Sender
 from worker.errors import TransportUnavailable
@@ -31,6 +32,21 @@ from worker.transports.smtp import SmtpTransport
 from worker.vault import Vault, VaultError
 
 log = structlog.get_logger()
+
+OF_CONNECTION = (
+    "host",
+    "port",
+    "security",
+    "verify",
+    "ca_file",
+    "username",
+    "password",
+    "helo_name",
+    "connect_timeout",
+    "command_timeout",
+    "connection_messages",
+)
+"""Columns of an account on which a connection depends."""
 
 
 class Delivery(Sender):
@@ -55,12 +71,17 @@ class Delivery(Sender):
         worker: str,
     ) -> None:
         super().__init__(engine, throttle, settings, server, worker)
-        self._accounts = Accounts(vault, settings.answer_timeout_seconds)
+        self._transports = Kept(
+            lambda account: SmtpTransport(
+                smtp_settings(account, vault, settings.answer_timeout_seconds)
+            ),
+            OF_CONNECTION,
+        )
         self._body: tuple[int, StoredBody] | None = None
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._accounts.close()
+        self._transports.close()
 
     def send(self, message_id: int, token: UUID) -> None:
         """Send a released message, if it is still ours to send.
@@ -92,7 +113,7 @@ class Delivery(Sender):
 
     def _connected(self, account: Row[Any], message_id: int, token: UUID) -> SmtpTransport | None:
         try:
-            transport = self._accounts.transport(account)
+            transport = self._transports.of(account)
             transport.ready()
         except (TransportUnavailable, VaultError) as error:
             self.give_back(message_id, token, str(error))

@@ -18,10 +18,11 @@ from worker.core.eurosms_answers import SendAnswer
 from worker.core.eurosms_codes import Consequence
 from worker.core.outcomes import Outcome
 from worker.crashpoints import CrashPoint, reach
-from worker.delivery.gateways import Gateways
+from worker.delivery.kept import Kept
 from worker.delivery.sender import Sender
 from worker.errors import TransportUnavailable
 from worker.eurosms import EuroSms, Sms, flags_of
+from worker.eurosms_accounts import eurosms_settings
 from worker.outbox import breakers, leases, settling, sms_claims
 from worker.outbox.answers import Answer, RecipientAnswer
 from worker.outbox.claims import Claim
@@ -30,6 +31,19 @@ from worker.throttle import Throttle
 from worker.vault import Vault, VaultError
 
 log = structlog.get_logger()
+
+OF_CLIENT = (
+    "base_url",
+    "integration_id",
+    "key",
+    "digest",
+    "time_zone",
+    "verify",
+    "ca_file",
+    "connect_timeout",
+    "answer_timeout",
+)
+"""Columns of an account on which a client depends."""
 
 UNCHARGED = frozenset({Consequence.PAUSE, Consequence.SLOW_DOWN})
 """What concerns the whole account does not use up an SMS's attempts."""
@@ -57,7 +71,7 @@ class SmsDelivery(Sender):
         worker: str,
     ) -> None:
         super().__init__(engine, throttle, settings, server, worker)
-        self._gateways = Gateways(vault)
+        self._gateways = Kept(lambda account: EuroSms(eurosms_settings(account, vault)), OF_CLIENT)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -73,7 +87,7 @@ class SmsDelivery(Sender):
         if account is None:
             return
         try:
-            gateway = self._gateways.client(account)
+            gateway = self._gateways.of(account)
         except VaultError as error:
             self.give_back(message_id, token, str(error))
             self.trip(account.id, str(error))
