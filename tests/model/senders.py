@@ -69,7 +69,7 @@ class Sender(threading.Thread):
         self.delivery = Delivery(
             stage.engine, self.throttle, vault, stage.settings, server, f"main/model/{number}"
         )
-        self.delivery._accounts = _Accounts(self)  # type: ignore[assignment]
+        self.delivery._transports = _Transports(self)  # type: ignore[assignment]
         self.at: CrashPoint | None = None
         self.claimed = False
         self.cut: str | None = None
@@ -203,13 +203,13 @@ class WatchedThrottle(Throttle):
         return reply
 
 
-class _Accounts:
+class _Transports:
     """In place of the kept connections: each leads to the model's SMTP server."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    def transport(self, _account: object) -> _Transport:
+    def of(self, _account: object) -> _Transport:
         return _Transport(self._sender)
 
 
