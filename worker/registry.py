@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from worker import db
 from worker.outbox import leases
+from worker.outbox.evidence import UNDER_WAY
 
 PARTS = ("control", "send", "eurosms")
 """What a `kadencia worker` may consist of: who sweeps, who sends e-mails, who sends SMS."""
@@ -38,17 +39,13 @@ OTHERS = text("""
     WHERE server_id = :server_id AND id <> :id AND beat_at > clock_timestamp() - :silent_after
 """)
 
-ANSWERS = text("""
+ANSWERS = text(f"""
     SELECT p.control_answered_at, p.send_answered_at, p.eurosms_answered_at,
         p.slots > 0 AND open.emails >= p.slots AS send_busy,
         p.sms_slots > 0 AND open.sms >= p.sms_slots AS eurosms_busy
-    FROM process p CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE s.channel = 'email') AS emails,
-            count(*) FILTER (WHERE s.channel = 'sms') AS sms
-        FROM attempt a JOIN account s ON s.id = a.account_id
-        WHERE a.state = 'open' AND starts_with(a.worker, :begins)) AS open
+    FROM process p CROSS JOIN LATERAL ({UNDER_WAY.format(begins=":begins")}) AS open
     WHERE p.id = :id
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 LISTED = text("SELECT id FROM process")
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import typer
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from models.states import SLOVAK, Channel, MessageState
 from worker.cli import context
 from worker.cli.company import CompanyOption
 from worker.cli.drafting import read_time
 from worker.cli.options import Table, option
-from worker.cli.output import Exit, say
+from worker.cli.output import CommandError, Exit, say, warn
 from worker.outbox import people, reading
 from worker.outbox.people import COMMAND, Moved
 from worker.registers.naming import find_company
@@ -96,3 +96,33 @@ def each(
 def of_other_channel(message_id: int, there: Channel, verb: str) -> str:
     """What to say of a message that goes over the other channel."""
     return f"message {message_id} is {_WHAT[there]}; `kadencia {COMMAND[there]} {verb}` is for it"
+
+
+def to_show(connection: Connection, message_id: int, channel: Channel) -> Row[Any]:
+    """The row of a message, as `reading.message` reads it.
+
+    Raises:
+        CommandError: there is none, or it goes over the other channel.
+    """
+    row = reading.message(connection, message_id)
+    if row is None:
+        raise CommandError(
+            f"message {message_id} does not exist; `kadencia {COMMAND[channel]} list` has all"
+        )
+    if row.channel != channel:
+        raise CommandError(of_other_channel(message_id, Channel(row.channel), "show"))
+    return row
+
+
+def tell_of_next_page(found: Sequence[Row[Any]], shown: Sequence[Row[Any]]) -> None:
+    """Say how the next page is had, where more was found than is shown."""
+    if len(found) > len(shown):
+        warn(f"there are more; the next page: --before {shown[-1].id}")
+
+
+def tell_why_not_gone(reasons: Sequence[str]) -> None:
+    """Say why a message has not gone yet, if anything keeps it."""
+    if reasons:
+        say("\nwhy it has not gone yet")
+        for reason in reasons:
+            say(f"  {reason}")

@@ -14,6 +14,7 @@ from models.states import Channel
 from worker import db
 from worker.doctor import servers
 from worker.doctor.findings import Finding, Installation, Level, fault, ok, warning
+from worker.outbox.evidence import UNDER_WAY
 
 DEAF_AFTER = timedelta(seconds=60)
 """Chosen: four canaries, one at each recover."""
@@ -22,19 +23,15 @@ LATE_AFTER = timedelta(seconds=60)
 """Chosen: beat looks several times a second."""
 
 # A process with a hand-over in each slot answers no canary, and is in the best of health.
-PROCESSES = text("""
+NAME_BEGINS = "concat_ws('/', s.name, p.host, left(p.id::text, 8), '')"
+PROCESSES = text(f"""
     SELECT s.name AS server, p.host, p.pid, p.slots, p.sms_slots, p.clock_offset_ms,
         p.started_at, p.beat_at, p.control_answered_at, p.send_answered_at, p.eurosms_answered_at,
         open.emails >= p.slots AS send_busy, open.sms >= p.sms_slots AS eurosms_busy
     FROM process p JOIN server s ON s.id = p.server_id
-    CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE c.channel = 'email') AS emails,
-            count(*) FILTER (WHERE c.channel = 'sms') AS sms
-        FROM attempt a JOIN account c ON c.id = a.account_id WHERE a.state = 'open'
-            AND starts_with(a.worker, concat_ws('/', s.name, p.host, left(p.id::text, 8), ''))
-    ) AS open
+    CROSS JOIN LATERAL ({UNDER_WAY.format(begins=NAME_BEGINS)}) AS open
     ORDER BY s.name, p.host, p.pid
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 TASKS = text("""
     SELECT t.name, t.channel, s.name AS server, s.paused,

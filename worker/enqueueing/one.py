@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,9 +64,6 @@ def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueue
     digest, key = checked.digest(draft), draft.idempotency_key
     where = place(connection, draft.company_id, draft.establishment_id, draft.task_id)
     not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
-    earlier = earlier_under(connection, draft.company_id, key, digest)
-    if earlier is not None:
-        return Enqueued(earlier, created=False)
     new = inbox.NewMessage(
         message_id=new_message_id(where.domain, uuid.uuid4()),
         subject=checked.subject,
@@ -74,26 +72,57 @@ def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueue
         key=key,
         digest=digest if key else None,
     )
-    shared = inbox.Shared(
-        company_id=draft.company_id,
-        lane_id=where.lane_id,
-        body_id=inbox.body(connection, checked.body),
-        priority=draft.priority,
-        not_before=not_before,
-        expires_at=expires_at,
-        reply_to=checked.reply_to,
-        list_unsubscribe=checked.list_unsubscribe,
-        headers=checked.headers,
-        reference=draft.reference,
-    )
-    made = inbox.store(connection, shared, [new]).get(new.message_id)
-    if made is None:  # somebody stored the key between our look and our insert
-        made = earlier_under(connection, draft.company_id, key, digest)
-        if made is None:
-            raise RuntimeError("a message under this key was there, and is gone")
-        return Enqueued(made, created=False)
-    inbox.notify(connection, where.lane_id, draft.priority)
-    return Enqueued(made, created=True)
+
+    def store() -> int | None:
+        shared = inbox.Shared(
+            company_id=draft.company_id,
+            lane_id=where.lane_id,
+            body_id=inbox.body(connection, checked.body),
+            priority=draft.priority,
+            not_before=not_before,
+            expires_at=expires_at,
+            reply_to=checked.reply_to,
+            list_unsubscribe=checked.list_unsubscribe,
+            headers=checked.headers,
+            reference=draft.reference,
+        )
+        return inbox.store(connection, shared, [new]).get(new.message_id)
+
+    done = once(connection, draft.company_id, key, digest, store)
+    if done.created:
+        inbox.notify(connection, where.lane_id, draft.priority)
+    return done
+
+
+def once(
+    connection: Connection,
+    company_id: int,
+    key: str | None,
+    digest: bytes,
+    store: Callable[[], int | None],
+) -> Enqueued:
+    """Store a message, unless one was enqueued before under its key.
+
+    Args:
+        connection: of the caller's transaction.
+        company_id: whose key it is.
+        key: the idempotency key; None for none.
+        digest: of what is enqueued.
+        store: the new message's id; None if its key was taken meanwhile.
+
+    Raises:
+        KeyConflict: the key was used for other content; names that message.
+    """
+    earlier = earlier_under(connection, company_id, key, digest)
+    if earlier is None:
+        made = store()
+        if made is not None:
+            return Enqueued(made, created=True)
+        # Somebody stored the key between our look and our insert.
+        earlier = earlier_under(connection, company_id, key, digest)
+    if earlier is None:
+        raise RuntimeError("a message under this key was there, and is gone")
+    return Enqueued(earlier, created=False)
 
 
 def place(

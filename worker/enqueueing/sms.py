@@ -18,7 +18,7 @@ from worker.core.sms_sender import check_sender
 from worker.core.sms_text import Measured, measure, transliterate
 from worker.enqueueing.digests import digest_of
 from worker.enqueueing.drafts import check_names, check_values, span
-from worker.enqueueing.one import Enqueued, earlier_under, place
+from worker.enqueueing.one import Enqueued, once, place
 from worker.outbox import inbox, sms_inbox
 
 NO_RULES = TextRules()
@@ -102,21 +102,20 @@ def enqueue_sms(connection: Connection, draft: SmsDraft) -> Enqueued:
         }
     )
     key = draft.idempotency_key
-    earlier = earlier_under(connection, draft.company_id, key, digest)
-    if earlier is not None:
-        return Enqueued(earlier, created=False)
     shared = sms_inbox.SharedSms(
         draft.company_id, where.lane_id, draft.priority, not_before, expires_at, draft.reference
     )
     new = new_sms(worded, sender, key, digest if key else None)
-    made = sms_inbox.store_sms(connection, shared, [new]).get(new.own_key)
-    if made is None:  # somebody stored the key between our look and our insert
-        made = earlier_under(connection, draft.company_id, key, digest)
-        if made is None:
-            raise RuntimeError("a message under this key was there, and is gone")
-        return Enqueued(made, created=False)
-    inbox.notify(connection, where.lane_id, draft.priority)
-    return Enqueued(made, created=True)
+    done = once(
+        connection,
+        draft.company_id,
+        key,
+        digest,
+        lambda: sms_inbox.store_sms(connection, shared, [new]).get(new.own_key),
+    )
+    if done.created:
+        inbox.notify(connection, where.lane_id, draft.priority)
+    return done
 
 
 def word(draft: SmsDraft, country: str, rules: TextRules) -> Worded:

@@ -11,6 +11,14 @@ from sqlalchemy import Connection, text
 
 BATCH = 2000  # chosen: rows held in memory at once; some 1 MB
 
+UNDER_WAY = """
+    SELECT count(*) FILTER (WHERE c.channel = 'email') AS emails,
+        count(*) FILTER (WHERE c.channel = 'sms') AS sms
+    FROM attempt a JOIN account c ON c.id = a.account_id
+    WHERE a.state = 'open' AND starts_with(a.worker, {begins})
+"""
+"""SQL: how many hand-overs are under way in processes whose names begin so."""
+
 # What a window may still hold, whatever became of it; void attempts reached nobody.
 COUNTING = text("""
     SELECT id, task_id, account_id, domains,

@@ -45,7 +45,6 @@ EXHAUSTED = text("""
             FROM (SELECT a.opened_at AT TIME ZONE c.time_zone AS today) AS the) AS m
         WHERE a.id = :attempt)
     WHERE k.task_id = :task
-    RETURNING exhausted_until
 """)
 
 PRICE = text("UPDATE attempt SET price = :price WHERE id = :attempt")

@@ -11,9 +11,15 @@ from sqlalchemy import Connection, Row
 
 from models.states import SLOVAK, Channel, MessageState, Priority
 from worker.cli import context
-from worker.cli.channels import LISTED, of_other_channel, wanted
+from worker.cli.channels import (
+    LISTED,
+    tell_of_next_page,
+    tell_why_not_gone,
+    to_show,
+    wanted,
+)
 from worker.cli.options import takes
-from worker.cli.output import CommandError, JsonOption, say, show_json, show_one, show_rows, warn
+from worker.cli.output import JsonOption, say, show_json, show_one, show_rows
 from worker.cli.why import reasons
 from worker.core.addresses import parse_address
 from worker.outbox import reading
@@ -37,8 +43,7 @@ def listing(
         found = reading.find(connection, asked)
     rows = found[: asked.limit - 1]
     show_rows([_line(row, as_json) for row in rows], COLUMNS, as_json)
-    if len(found) > len(rows):
-        warn(f"there are more; the next page: --before {rows[-1].id}")
+    tell_of_next_page(found, rows)
 
 
 def show(
@@ -50,11 +55,7 @@ def show(
     Example: kadencia mail show 17
     """
     with context.transaction() as connection:
-        row = reading.message(connection, message_id)
-        if row is None:
-            raise CommandError(f"message {message_id} does not exist; `kadencia mail list` has all")
-        if row.channel != Channel.EMAIL:
-            raise CommandError(of_other_channel(message_id, Channel(row.channel), "show"))
+        row = to_show(connection, message_id, Channel.EMAIL)
         evidence = _evidence(connection, row)
     if as_json:
         show_json(evidence)
@@ -143,10 +144,7 @@ def _print(evidence: Mapping[str, Any], zone: ZoneInfo) -> None:
     if evidence["receipts"]:
         columns = ["at", "address", "action", "status", "diagnostic", "remote_mta"]
         _section("receipts", evidence["receipts"], columns, zone)
-    if evidence["not_gone_because"]:
-        say("\nwhy it has not gone yet")
-        for reason in evidence["not_gone_because"]:
-            say(f"  {reason}")
+    tell_why_not_gone(evidence["not_gone_because"])
 
 
 def _section(

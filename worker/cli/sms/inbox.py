@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from worker.cli import context
+from worker.cli.channels import tell_of_next_page
 from worker.cli.company import CompanyOption
-from worker.cli.output import JsonOption, show_rows, warn
+from worker.cli.output import JsonOption, show_rows
 from worker.outbox import sms_reading
 from worker.registers.naming import find_company
 
@@ -36,5 +37,4 @@ def inbox(
             at = line["received_at"] or line["at"]
             line["received_at"] = at.astimezone(ZoneInfo(line["time_zone"]))
     show_rows(lines, COLUMNS, as_json)
-    if len(found) > limit:
-        warn(f"there are more; the next page: --before {rows[-1].id}")
+    tell_of_next_page(found, rows)

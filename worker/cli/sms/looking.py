@@ -11,9 +11,15 @@ from sqlalchemy import Connection, Row
 
 from models.states import OBERON, SLOVAK, Channel, MessageState, Priority
 from worker.cli import context
-from worker.cli.channels import LISTED, of_other_channel, wanted
+from worker.cli.channels import (
+    LISTED,
+    tell_of_next_page,
+    tell_why_not_gone,
+    to_show,
+    wanted,
+)
 from worker.cli.options import takes
-from worker.cli.output import CommandError, JsonOption, say, show_json, show_one, show_rows, warn
+from worker.cli.output import JsonOption, say, show_json, show_one, show_rows
 from worker.cli.why import reasons
 from worker.core.phone_numbers import parse_number
 from worker.outbox import reading, sms_reading
@@ -49,8 +55,7 @@ def listing(
         show_json(lines)
     else:
         show_rows([_for_people(line) for line in lines], [*COLUMNS, *TIMES, "status", "why"], False)
-    if len(found) > len(rows):
-        warn(f"there are more; the next page: --before {rows[-1].id}")
+    tell_of_next_page(found, rows)
 
 
 def show(
@@ -62,11 +67,7 @@ def show(
     Example: kadencia sms show 17
     """
     with context.transaction() as connection:
-        row = reading.message(connection, message_id)
-        if row is None:
-            raise CommandError(f"message {message_id} does not exist; `kadencia sms list` has all")
-        if row.channel != Channel.SMS:
-            raise CommandError(of_other_channel(message_id, Channel(row.channel), "show"))
+        row = to_show(connection, message_id, Channel.SMS)
         evidence = _evidence(connection, row)
     if as_json:
         show_json(evidence)
@@ -160,7 +161,4 @@ def _print(evidence: Mapping[str, Any], zone: ZoneInfo) -> None:
     ):
         say(f"\n{title}")
         show_rows(rows, columns, False, zone)
-    if evidence["not_gone_because"]:
-        say("\nwhy it has not gone yet")
-        for reason in evidence["not_gone_because"]:
-            say(f"  {reason}")
+    tell_why_not_gone(evidence["not_gone_because"])
