@@ -4,10 +4,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo up test test-all test-faults soak lint format bench lock clean
+.PHONY: help setup demo up test test-all test-servers test-faults soak lint format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## prepare .venv with the locked dependencies (every target does it)
 	@tools/bootstrap
@@ -21,8 +21,13 @@ up: setup ## run the whole product on this machine
 test: setup ## check style, types and layers, and run the tests
 	@tools/test
 
-test-all: setup ## the same with the slow tests, and Debian's servers where they are installed
+test-all: ## the same with the slow tests, and Debian's servers where they are installed
+	@tools/bootstrap --checks
 	@tools/test --all
+
+test-servers: ## run the tests that need servers and programs of Debian's packages
+	@tools/bootstrap --checks
+	@tools/test --servers
 
 test-faults: setup ## make every fault while e-mails and SMS are sent, and judge (an hour)
 	@$(BIN)/python -m tests.faults
@@ -41,7 +46,8 @@ bench: setup ## measure, and print medians and ratios
 	@$(BIN)/python -m benchmarks
 
 lock: setup ## renew requirements.lock from pyproject.toml (needs uv)
-	@uv pip compile --quiet pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@uv pip compile --quiet pyproject.toml --extra dev --extra tracing --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@uv pip compile --quiet pyproject.toml --extra dev --extra tracing --extra checks --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-header -o requirements-checks.lock
 
 clean: ## remove .venv and what the tools leave behind
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
