@@ -4,10 +4,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo up test test-all test-servers test-faults soak lint format bench lock clean
+.PHONY: help setup demo up test test-all test-servers test-faults soak lint audit-dependencies format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: ## prepare .venv with the locked dependencies (every target does it)
 	@tools/bootstrap
@@ -37,6 +37,10 @@ soak: setup ## ten minutes of faults at random, memory and connections watched, 
 
 lint: setup ## check style, types, layers and the lock file
 	@tools/lint
+
+audit-dependencies: ## ask for known defects of the locked dependencies (needs PyPI itself)
+	@tools/bootstrap --checks
+	@$(BIN)/python tools/audit_dependencies.py
 
 format: setup ## lay the code out
 	@$(BIN)/ruff format .
