@@ -21,6 +21,7 @@ from worker.audit import (
 )
 from worker.cli import context
 from worker.cli.output import CommandError, Exit, JsonOption, say, show_json, show_rows
+from worker.registers.audit import entries
 
 app = typer.Typer(no_args_is_help=True, help="What the evidence proves.")
 
@@ -135,6 +136,42 @@ def report(
     say(f"{out}: {len(made.rate.exceeded)} limit(s) exceeded")
     if made.rate.exceeded:
         raise typer.Exit(Exit.FAILED)
+
+
+@app.command("changes")
+def changes(
+    since: Moment = None,
+    until: Moment = None,
+    who: Annotated[str | None, typer.Option("--who", help="Only what this one changed.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="A kind, as in task, or one, as in task:3.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who changed what, and when, newest first: tasks, accounts, tokens, messages by hand.
+
+    Secrets are never in the log. Times are UTC; without them the last 24 hours are looked at.
+
+    Example: kadencia audit changes --subject task --since 2026-11-01
+    """
+    begin, end = _period(since, until)
+    with context.transaction() as connection:
+        found = entries(connection, begin, end, who=who, subject=subject, most=limit)
+    if as_json:
+        show_json(found)
+        return
+    columns = ["at", "who", "action", "subject", "what"]
+    show_rows([one | {"what": _difference(one)} for one in found], columns, as_json=False)
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    """What an entry of the audit log says was changed, from what to what."""
+    before, after = entry["before"] or {}, entry["after"] or {}
+    return ", ".join(
+        f"{name}: {before[name]} → {after.get(name)}" if name in before else f"{name}: {value}"
+        for name, value in (before | after).items()
+    )
 
 
 def _period(since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:

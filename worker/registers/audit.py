@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -73,6 +73,39 @@ def change(
         was = {name: before[name] for name in differing}
         record(connection, action, f"{kind}:{row_id}", was, differing)
     return differing
+
+
+def entries(
+    connection: Connection,
+    since: datetime,
+    until: datetime,
+    *,
+    who: str | None,
+    subject: str | None,
+    most: int,
+) -> list[dict[str, Any]]:
+    """Who changed what, newest first.
+
+    Args:
+        connection: to read with.
+        since: aware; from when on.
+        until: aware; before when.
+        who: only theirs; None for everyone's.
+        subject: a kind ("task") or one of it ("task:3"); None for all.
+        most: no more entries than this.
+    """
+    query = select(AuditEntry.__table__).where(AuditEntry.at >= since, AuditEntry.at < until)
+    if who is not None:
+        query = query.where(AuditEntry.who == who)
+    if subject is not None:
+        one = ":" in subject
+        query = query.where(
+            AuditEntry.subject == subject
+            if one
+            else AuditEntry.subject.startswith(f"{subject}:", autoescape=True)
+        )
+    newest = query.order_by(AuditEntry.at.desc(), AuditEntry.id.desc()).limit(most)
+    return [dict(row) for row in connection.execute(newest).mappings()]
 
 
 def _plain(values: Mapping[str, Any] | None) -> Any:
