@@ -1,6 +1,6 @@
 """Tables, states and their moves, migrations. Opens nothing."""
 
-from models import automation, evidence, fleet, organisation, outbox, sms, triggers
+from models import automation, evidence, fleet, organisation, outbox, sms, smtp, triggers
 from models.base import Base
 
 metadata = Base.metadata
@@ -14,5 +14,6 @@ __all__ = [
     "organisation",
     "outbox",
     "sms",
+    "smtp",
     "triggers",
 ]
