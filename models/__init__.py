@@ -1,6 +1,19 @@
 """Tables, states and their moves, migrations. Opens nothing."""
 
-from models import automation, evidence, fleet, organisation, outbox, sms, smtp, triggers
+from models import (
+    automation,
+    evidence,
+    fleet,
+    intake,
+    intake_functions,
+    organisation,
+    outbox,
+    sms,
+    smtp,
+    tokens,
+    triggers,
+    webhooks,
+)
 from models.base import Base
 
 metadata = Base.metadata
@@ -10,10 +23,14 @@ __all__ = [
     "automation",
     "evidence",
     "fleet",
+    "intake",
+    "intake_functions",
     "metadata",
     "organisation",
     "outbox",
     "sms",
     "smtp",
+    "tokens",
     "triggers",
+    "webhooks",
 ]

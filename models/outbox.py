@@ -162,6 +162,13 @@ class Message(Base):
         ),
         Index("ix_message_settled", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
         Index(None, "company_id", "id"),
+        Index(
+            "ix_message_reference",
+            "company_id",
+            "reference",
+            "id",
+            postgresql_where=text("reference IS NOT NULL"),
+        ),
         Index(None, "body_id"),
         # Receipts name a message by it. A hash: it is long, by chance, and only ever equal.
         Index("ix_message_message_id", "message_id", postgresql_using="hash"),

@@ -1,0 +1,1 @@
+"""The HTTP API: enqueueing, looking at messages, cancelling them."""
