@@ -28,6 +28,20 @@ class Task(StrEnum):
     CANARY = "kadencia.canary"
 
 
+ID_TASKS = frozenset(
+    {
+        Task.SWEEP,
+        Task.SEND,
+        Task.SEND_SMS,
+        Task.POLL_REPORTS,
+        Task.RECOVER,
+        Task.RETAIN,
+        Task.CANARY,
+    }
+)
+"""Tasks that are published by the fleet alone and take ids: what Flower may show of them."""
+
+
 ROUTES: dict[str, dict[str, str]] = {
     Task.RECOVER: {"queue": CONTROL_QUEUE},
     Task.RETAIN: {"queue": CONTROL_QUEUE},

@@ -46,6 +46,7 @@ def _register() -> None:
         Later("up", "run:up", "Run the whole product on this machine."),
         Later("worker", "worker:worker", "Sweep and send for an OAC server."),
         Later("beat", "worker:beat", "Enqueue the sweeps that are due."),
+        Later("flower", "flower:flower", "Watch Celery's workers, queues and tasks in a browser."),
         Later("migrate", "run:migrate", "Bring the database to this version's schema."),
         Later("backup", "run:backup", "Write the database and its keys into one file."),
         Later("restore", "run:restore", "Bring a backup back; nothing is sent until reviewed."),
