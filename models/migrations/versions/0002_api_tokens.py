@@ -20,7 +20,7 @@ CREATE TABLE api_token (
     CONSTRAINT ck_api_token_name CHECK (name <> ''),
     CONSTRAINT ck_api_token_scopes CHECK (cardinality(scopes) > 0),
     CONSTRAINT ck_api_token_digest CHECK (octet_length(digest) = 32),
-    CONSTRAINT fk_api_token_company_id_company FOREIGN KEY (company_id) REFERENCES company (id)
+    CONSTRAINT fk_api_token_company_id FOREIGN KEY (company_id) REFERENCES company (id)
 );
 CREATE UNIQUE INDEX uq_api_token_name ON api_token (company_id, name) WHERE revoked_at IS NULL;
 
@@ -29,7 +29,7 @@ CREATE TABLE api_request (
     digest BYTEA NOT NULL,
     CONSTRAINT pk_api_request PRIMARY KEY (message_id),
     CONSTRAINT ck_api_request_digest CHECK (octet_length(digest) = 32),
-    CONSTRAINT fk_api_request_message_id_message FOREIGN KEY (message_id)
+    CONSTRAINT fk_api_request_message_id FOREIGN KEY (message_id)
         REFERENCES message (id) ON DELETE CASCADE
 );
 
@@ -38,8 +38,8 @@ CREATE TABLE upload (
     attachment_id BIGINT NOT NULL,
     uploaded_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT pk_upload PRIMARY KEY (company_id, attachment_id),
-    CONSTRAINT fk_upload_company_id_company FOREIGN KEY (company_id) REFERENCES company (id),
-    CONSTRAINT fk_upload_attachment_id_attachment FOREIGN KEY (attachment_id)
+    CONSTRAINT fk_upload_company_id FOREIGN KEY (company_id) REFERENCES company (id),
+    CONSTRAINT fk_upload_attachment_id FOREIGN KEY (attachment_id)
         REFERENCES attachment (id)
 );
 CREATE INDEX ix_upload_attachment_id ON upload (attachment_id);
