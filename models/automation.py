@@ -117,6 +117,7 @@ class AutomaticTask(Base):
         CheckConstraint(
             "waits_for IN ('work', 'domain', 'slot', 'connection', 'plan')", name="waits_for"
         ),
+        CheckConstraint("stand_in_after BETWEEN 10 AND 86400", name="stand_in_after"),
         Index(None, "next_run_at", postgresql_where=text("active")),
     )
 
@@ -155,6 +156,12 @@ class AutomaticTask(Base):
     """When beat enqueues the next sweep; absent: when something is enqueued."""
     sweep_no: Mapped[int] = mapped_column(server_default="0")
     waits_for: Mapped[str] = mapped_column(server_default="work")
+    stand_in_after: Mapped[float | None]
+    """Seconds of silence of its server until a stand-in takes over; absent: as settings say."""
+    acting_server_id: Mapped[int | None] = mapped_column(ForeignKey("server.id"))
+    """The stand-in that is in charge; absent: its own server is."""
+    back_since: Mapped[datetime | None]
+    """Since when its own server has been seen alive again while a stand-in is in charge."""
     created_at: Mapped[CreatedAt]
 
 

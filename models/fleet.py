@@ -25,6 +25,8 @@ class Server(Base):
     id: Mapped[Id]
     name: Mapped[str]
     paused: Mapped[bool] = mapped_column(server_default="false")
+    left_at: Mapped[datetime | None]
+    """When a process of it was last stopped in order; its row is gone since."""
     created_at: Mapped[CreatedAt]
 
 
@@ -48,6 +50,8 @@ class Process(Base):
     """How many SMS it can send at once; 0 if it takes none."""
     clock_offset_ms: Mapped[float] = mapped_column(server_default="0")
     """Its host's clock less PostgreSQL's, at the last heartbeat."""
+    stands_in: Mapped[bool] = mapped_column(server_default="false")
+    """It takes the tasks of other servers too; version 0.1.0 does not."""
     started_at: Mapped[CreatedAt]
     beat_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     control_answered_at: Mapped[datetime | None]
@@ -75,6 +79,10 @@ class Installation(Base):
     """Safety: every mail goes to this address instead."""
     allowed: Mapped[list[str] | None] = mapped_column(ARRAY(Text()))
     """Safety: only these addresses, or domains written as `@domain`, are let through."""
+    oldest_schema: Mapped[str] = mapped_column(server_default="0001")
+    """The oldest revision whose version of the product works with this schema."""
+    beat_at: Mapped[datetime | None]
+    """When a beat last looked for what is due; written every few seconds."""
 
 
 class Alarm(Base):
