@@ -159,6 +159,24 @@ class AttemptState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class IntakeSource(StrEnum):
+    """By which way a service handed a document in."""
+
+    SQL = "sql"
+    CELERY = "celery"
+
+
+class IntakeState(StrEnum):
+    """Where a document stands that a service handed in."""
+
+    WAITING = "waiting"
+    """It is committed, and not yet a message."""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    """It cannot become a message as it is; a person retries it or dismisses it."""
+    DISMISSED = "dismissed"
+
+
 class Priority(IntEnum):
     """Which message goes first; a transactional one may use the reserve of a cadence."""
 

@@ -117,6 +117,8 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     """
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
+        # Of a role named as our schema of functions, tables would land there.
+        connection.execute(text("SET LOCAL search_path = public"))
         lock_alone(connection, Lock.MIGRATION)
         config = _alembic_config()
         config.attributes["connection"] = connection

@@ -17,7 +17,7 @@ from worker import db
 CATALOGUE = {
     "functions": """
         SELECT pg_get_functiondef(p.oid) FROM pg_proc p
-        JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public'""",
+        JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('public', 'kadencia')""",
     "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     "constraints": """
         SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
