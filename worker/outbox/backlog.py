@@ -140,16 +140,24 @@ ANY_READY = text(ANY.format("true"))
 ANY_TOO_BIG = text(ANY.format(TOO_BIG.format("r")))
 
 # Who dies in mid-dialogue takes his connection along, though the message is sending for long.
+# What is being sent goes through the account of its attempt, whatever its task has by now.
 ON_THE_WAY = text("""
-    SELECT m.task_id, m.state, m.domain, m.domains, m.cost,
+    WITH leased AS MATERIALIZED (
+        SELECT m.task_id, m.lease, m.state, m.domain, m.domains, m.cost, coalesce(
+            (SELECT a.account_id FROM attempt a WHERE a.id = m.lease),
+            (SELECT d.account_id FROM detour d WHERE d.message_id = m.id AND d.lease = m.lease),
+            (SELECT t.account_id FROM automatic_task t WHERE t.id = m.task_id)) AS account_id
+        FROM message m
+        WHERE m.state IN ('released', 'sending') AND m.task_id IN (
+            SELECT t.id FROM automatic_task t JOIN account a ON a.company_id = t.company_id
+            WHERE a.id = :account))
+    SELECT l.task_id, l.state, l.domain, l.domains, l.cost, l.account_id = :account AS here,
         EXISTS (
             SELECT FROM attempt a
             JOIN process p ON left(p.id::text, 8) = split_part(a.worker, '/', 3)
-            WHERE a.id = m.lease AND p.beat_at < clock_timestamp() - CAST(:silent_after AS interval)
+            WHERE a.id = l.lease AND p.beat_at < clock_timestamp() - CAST(:silent_after AS interval)
         ) AS orphaned
-    FROM message m
-    WHERE m.state IN ('released', 'sending') AND m.task_id IN (
-        SELECT t.id FROM automatic_task t WHERE t.account_id = :account)
+    FROM leased l WHERE l.account_id = :account OR l.task_id = :task
 """)
 
 
@@ -235,16 +243,19 @@ def on_the_way(
         task_id: automatic task.
         silent_after: a process whose heart has not beaten for so long holds no connections.
     """
-    values = {"account": account_id, "silent_after": silent_after}
+    values = {"account": account_id, "task": task_id, "silent_after": silent_after}
     rows = connection.execute(ON_THE_WAY, values).all()
-    released = [row for row in rows if row.state == "released"]
+    here = [row for row in rows if row.here]
+    released = [row for row in here if row.state == "released"]
     domains: dict[str, int] = {}
     for row in released:
         for name, n in (row.domains or {row.domain: row.cost}).items():
             domains[name] = domains.get(name, 0) + n
     return OnTheWay(
-        task_released=sum(row.cost for row in released if row.task_id == task_id),
+        task_released=sum(
+            row.cost for row in rows if row.state == "released" and row.task_id == task_id
+        ),
         account_released=sum(row.cost for row in released),
-        account_messages=sum(not row.orphaned for row in rows),
+        account_messages=sum(not row.orphaned for row in here),
         domains_released=domains,
     )

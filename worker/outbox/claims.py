@@ -20,12 +20,14 @@ ROUTE = text("""
     SELECT a.*, c.name AS company_name,
         (SELECT coalesce(sum(p.slots), 0) FROM process p
          WHERE p.beat_at > clock_timestamp() - :silent_after AND p.server_id IN (
-            SELECT t.server_id FROM automatic_task t WHERE t.account_id = a.id AND t.active)
+            SELECT t.server_id FROM automatic_task t WHERE t.active AND (t.account_id = a.id
+                OR t.id IN (SELECT k.task_id FROM task_account k WHERE k.account_id = a.id)))
         ) AS slots,
         coalesce(a.breaker_until > clock_timestamp(), false) AS breaker_open
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id
-    JOIN account a ON a.id = t.account_id
+    LEFT JOIN detour d ON d.message_id = m.id AND d.lease = m.lease
+    JOIN account a ON a.id = coalesce(d.account_id, t.account_id)
     JOIN company c ON c.id = a.company_id
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
 """)
@@ -38,12 +40,15 @@ CLAIMABLE = text("""
         s.name AS server, s.paused, c.time_zone,
         a.id AS account_id, a.enabled, a.hourly_limit, a.domain_hourly_limit,
         i.generation, i.stopped_at, i.redirect_to, i.allowed,
-        m.expires_at <= clock_timestamp() AS expired
+        m.expires_at <= clock_timestamp() AS expired,
+        a.id = t.account_id OR EXISTS (
+            SELECT FROM task_account k WHERE k.task_id = t.id AND k.account_id = a.id) AS on_its_way
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id
     JOIN server s ON s.id = t.server_id
     JOIN company c ON c.id = m.company_id
-    JOIN account a ON a.id = t.account_id
+    LEFT JOIN detour d ON d.message_id = m.id AND d.lease = m.lease
+    JOIN account a ON a.id = coalesce(d.account_id, t.account_id)
     CROSS JOIN installation i
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
     FOR UPDATE OF m
@@ -195,6 +200,7 @@ def _obstacle(row: Row[Any], server: str) -> str | None:
         "the OAC server is paused": row.paused,
         "its automatic task runs on another OAC server now": row.server != server,
         "its account is disabled": not row.enabled,
+        "its automatic task falls back to that SMTP account no more": not row.on_its_way,
     }
     for why, holds in waiting.items():
         if holds:

@@ -12,6 +12,8 @@ from models.states import Waits
 SWEPT = text("""
     SELECT t.id, t.channel, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
         t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS account_id,
+        t.account_id AS own_account_id,
+        EXISTS (SELECT FROM task_account k WHERE k.task_id = t.id) AS falls_back,
         a.enabled, a.hourly_limit, a.domain_hourly_limit, a.most_connections,
         a.breaker_failures, a.breaker_until, i.generation, i.stopped_at,
         (SELECT k.exhausted_until FROM sms_task k WHERE k.task_id = t.id) AS exhausted_until,
@@ -19,7 +21,7 @@ SWEPT = text("""
     FROM automatic_task t
     JOIN server s ON s.id = t.server_id
     JOIN company c ON c.id = t.company_id
-    JOIN account a ON a.id = t.account_id
+    JOIN account a ON a.id = coalesce(CAST(:account AS bigint), t.account_id)
     CROSS JOIN installation i
     WHERE t.id = :task
 """)
@@ -60,9 +62,16 @@ END_RUNS = text("""
 """)
 
 
-def swept(connection: Connection, task_id: int) -> Row[Any] | None:
-    """An automatic task with what a sweep must know of its server, account and installation."""
-    return connection.execute(SWEPT, {"task": task_id}).one_or_none()
+def swept(connection: Connection, task_id: int, account_id: int | None = None) -> Row[Any] | None:
+    """An automatic task with what a sweep must know of its server, account and installation.
+
+    Args:
+        connection: of the sweep's transaction.
+        task_id: automatic task.
+        account_id: one that it falls back to; None for its own.
+    """
+    values = {"task": task_id, "account": account_id}
+    return connection.execute(SWEPT, values).one_or_none()
 
 
 def set_next(

@@ -33,6 +33,15 @@ LEASE = text("""
     RETURNING m.id, m.lease, m.priority, m.channel
 """)
 
+# A lease through an account that the task fell back to; a claim finds it by the lease.
+DETOUR = text("""
+    INSERT INTO detour (message_id, lease, account_id)
+    SELECT n.id, n.lease, :account
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:leases AS uuid[])) AS n(id, lease)
+    ON CONFLICT (message_id) DO UPDATE SET
+        lease = excluded.lease, account_id = excluded.account_id
+""")
+
 RETURN = """
     UPDATE message SET state = 'ready', lease = NULL, deadline = NULL, why = :why
     WHERE id = :id AND lease = :lease AND state = '{}'
@@ -49,14 +58,29 @@ RETURN_OF_SERVER = text("""
 
 
 def lease(
-    connection: Connection, task_id: int, ids: Sequence[int], deadline: timedelta
+    connection: Connection,
+    task_id: int,
+    ids: Sequence[int],
+    deadline: timedelta,
+    detour: int | None = None,
 ) -> list[Lease]:
-    """Release messages; those that another sweep took meanwhile are left out."""
+    """Release messages; those that another sweep took meanwhile are left out.
+
+    Args:
+        connection: of the sweep's transaction.
+        task_id: automatic task.
+        ids: of ready messages, in the order in which they should go.
+        deadline: until when they must be claimed.
+        detour: the SMTP account that the task fell back to; None for its own.
+    """
     if not ids:
         return []
     rows = connection.execute(
         LEASE, {"ids": list(ids), "task": task_id, "deadline": deadline}
     ).all()
+    if detour is not None and rows:
+        found = {"ids": [row.id for row in rows], "leases": [row.lease for row in rows]}
+        connection.execute(DETOUR, found | {"account": detour})
     order = {message_id: place for place, message_id in enumerate(ids)}
     return [
         Lease(row.id, row.lease, row.priority == Priority.TRANSACTIONAL, Channel(row.channel))

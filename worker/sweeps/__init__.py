@@ -26,6 +26,7 @@ from worker.outbox import backlog, journal, leases
 from worker.outbox.leases import Lease
 from worker.rebuild import rebuild
 from worker.sweeps.picking import Picker
+from worker.sweeps.through import through
 from worker.throttle import LogLost, Look, Throttle, ThrottleUnavailable
 
 log = structlog.get_logger()
@@ -154,6 +155,8 @@ class Sweeper:
             task = journal.swept(connection, task_id)
             if task is None or task.sweep_no != sweep_no or not self._ours(task):
                 return ()
+            silent_after = timedelta(seconds=self._settings.silent_after_seconds)
+            task, aside = through(connection, task, silent_after)
             # Tasks that share an account share its connections and its limits.
             db.lock_alone(connection, db.Lock.ACCOUNT, task.account_id)
             try:
@@ -163,7 +166,8 @@ class Sweeper:
                 if first and isinstance(error, LogLost):
                     raise
                 done = _Outcome((), str(error), Waits.SLOT, task.now + REDIS_AWAY)
-            journal.note(connection, task_id, len(done.leases), done.why)
+            why = done.why if aside is None else f"{done.why}; {aside}"
+            journal.note(connection, task_id, len(done.leases), why)
             journal.set_next(connection, task_id, sweep_no, done.next_run_at, done.waits, task.now)
         log.info(
             "swept", task=task_id, released=len(done.leases), why=done.why, next=done.next_run_at

@@ -50,6 +50,8 @@ class Picker:
         self._connection = connection
         self._throttle = throttle
         self._task = task
+        own = task.account_id == task.own_account_id
+        self._detour = None if own else task.account_id
         self._largest = agenda.largest(limits)
         self._way = backlog.on_the_way(connection, task.account_id, task.id, silent_after)
         self._hidden = set(look.full_domains)
@@ -73,7 +75,7 @@ class Picker:
             chosen, bound = choose(found, self._room)
             cost += sum(one.cost for one in chosen)
             keys = [one.key for one in chosen]
-            leased += leases.lease(self._connection, self._task.id, keys, deadline)
+            leased += leases.lease(self._connection, self._task.id, keys, deadline, self._detour)
             if bound is not Bound.DOMAIN:
                 break
             self._hidden |= self._tight(found, set(keys))
