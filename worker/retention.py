@@ -31,6 +31,7 @@ def retain(engine: Engine, settings: Settings) -> None:
         "texts_let_go": _in_batches(engine, lambda c: retiring.let_texts_go(c, bodies)),
         "messages": _in_batches(engine, lambda c: retiring.drop_messages(c, evidence)),
         "bodies": _in_batches(engine, retiring.drop_bodies),
+        "uploads": _in_batches(engine, retiring.drop_uploads),
         "attachments": _in_batches(engine, retiring.drop_attachments),
         "reports": _in_batches(engine, lambda c: retiring.drop_unmatched_reports(c, evidence)),
         "inbound_sms": _in_batches(engine, lambda c: retiring.drop_inbound(c, evidence)),

@@ -201,9 +201,7 @@ def body(connection: Connection, new: NewBody) -> int:
     if made and new.files:
         # In the order of their digests, or two that store the same files could deadlock.
         ids = {
-            one.digest: _find_or_make(
-                connection, FILE, MAKE_FILE, {"digest": one.digest, "data": one.data}
-            )[0]
+            one.digest: file(connection, one.digest, one.data)
             for one in sorted(new.files, key=lambda one: one.digest)
         }
         connection.execute(
@@ -221,6 +219,11 @@ def body(connection: Connection, new: NewBody) -> int:
             ],
         )
     return body_id
+
+
+def file(connection: Connection, digest: bytes, data: bytes) -> int:
+    """The file of this content, which is stored if it is new."""
+    return _find_or_make(connection, FILE, MAKE_FILE, {"digest": digest, "data": data})[0]
 
 
 def _find_or_make(

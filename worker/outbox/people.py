@@ -116,14 +116,14 @@ def release(connection: Connection, message_id: int) -> Moved:
     return _move(connection, row, M.READY, "release")
 
 
-def cancel(connection: Connection, message_id: int) -> Moved:
+def cancel(connection: Connection, message_id: int, by: str = "a person") -> Moved:
     """End a message that was not handed over, or of which nobody knows.
 
     Raises:
         MoveRefused: it is being sent, or has ended.
     """
     row = _locked(connection, message_id, "cancelled", {M.READY, M.RELEASED, M.HELD, M.UNKNOWN})
-    return _move(connection, row, M.CANCELLED, "cancel", why="cancelled by a person")
+    return _move(connection, row, M.CANCELLED, "cancel", why=f"cancelled by {by}")
 
 
 def resend(connection: Connection, message_id: int, *, to_all: bool = False) -> Moved:

@@ -38,10 +38,18 @@ DROP_BODIES = text("""
         LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
+# A file that was handed in by itself waits a day for the e-mails that will name it.
+DROP_UPLOADS = text("""
+    DELETE FROM upload WHERE ctid IN (
+        SELECT ctid FROM upload WHERE uploaded_at < statement_timestamp() - interval '1 day'
+        LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 DROP_ATTACHMENTS = text("""
     DELETE FROM attachment WHERE id IN (
         SELECT a.id FROM attachment a
         WHERE NOT EXISTS (SELECT FROM body_attachment f WHERE f.attachment_id = a.id)
+          AND NOT EXISTS (SELECT FROM upload u WHERE u.attachment_id = a.id)
         LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
@@ -84,6 +92,11 @@ def drop_messages(connection: Connection, age: timedelta) -> int:
 def drop_bodies(connection: Connection) -> int:
     """Delete bodies that no message has."""
     return connection.execute(DROP_BODIES, {"batch": BATCH}).rowcount
+
+
+def drop_uploads(connection: Connection) -> int:
+    """Forget that files were handed in by themselves; e-mails that name them keep them."""
+    return connection.execute(DROP_UPLOADS, {"batch": BATCH}).rowcount
 
 
 def drop_attachments(connection: Connection) -> int:
