@@ -7,18 +7,15 @@ is listed in `docs/configuration.md`, and a test holds that page equal to this c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+
+from settings.files import SUFFIX, with_files
+from settings.servers import Servers
+from settings.servers import SettingsError as SettingsError
 
 MARGIN_SECONDS = 30
 """Chosen: what a worker may lose between its clock checks and PostgreSQL's clock."""
@@ -28,23 +25,17 @@ MICROSECONDS = 1_000_000
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class SettingsError(Exception):
-    """A setting is missing or wrong; the text names the variable and the way to mend it."""
+UNPREFIXED = ("database_url", "redis_url")
+"""What is read without `KADENCIA_` too, as other programs call it."""
 
 
-class Settings(BaseModel):
+class Settings(Servers):
     """Everything that differs from one installation to the next.
 
     Field names are the environment's, without the prefix `KADENCIA_` and in lower case;
-    `database_url` and `redis_url` are also read without the prefix.
+    those in `UNPREFIXED` are also read without the prefix.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    database_url: SecretStr | None = None
-    """postgresql://user:password@host:port/name; absent: `kadencia up` brings its own."""
-    redis_url: SecretStr | None = None
-    """redis://:password@host:port/0; absent: `kadencia up` brings its own."""
     data: Path | None = None
     """The data directory of the embedded servers."""
     keys: SecretStr | None = None
@@ -54,6 +45,14 @@ class Settings(BaseModel):
 
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_addresses: bool = False
+    """Whether the log shows recipients' addresses and numbers, as far as servers repeat them."""
+    metrics_host: str = "127.0.0.1"
+    """The address at which `kadencia worker` serves its processes' metrics."""
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """The port of these; 0 takes a free one; absent: nothing is measured."""
+    otlp_endpoint: str | None = None
+    """An OpenTelemetry collector, as in http://127.0.0.1:4318; absent: no traces are made."""
 
     window_seconds: Seconds = 3600
     """The window in which a cadence is counted. Shortened only by tests."""
@@ -87,11 +86,23 @@ class Settings(BaseModel):
     """A program that gets each new alarm as JSON on its standard input."""
     alarm_webhook: SecretStr | None = None
     """An address that gets each new alarm as a JSON POST."""
+    webhook_allow: str | None = None
+    """Networks within which webhooks may lead, by http too and to any port; with commas."""
+    webhook_ca_file: Path | None = None
+    """PEM file of the authorities that webhooks' servers are checked by, in place of the usual."""
+    webhook_disable_days: Annotated[int, Field(ge=1)] = 5
+    """A webhook that has failed for so long is disabled."""
+    webhook_retention_days: Annotated[int, Field(ge=1)] = 30
+    """What was told to webhooks is kept for so long, and can be told again."""
+    flower_password: Annotated[SecretStr, Field(min_length=12)] | None = None
+    """What the user kadencia shows Flower; `kadencia up` makes one."""
 
     server: str | None = None
     """The OAC server that this process belongs to; set by `kadencia worker`."""
     process: str | None = None
     """Which `kadencia worker` this process belongs to, a UUID; set by it."""
+    metrics_directory: Path | None = None
+    """Where the processes of a `kadencia worker` keep what they measure; set by it."""
     crash_directory: Path | None = None
     """Tests only: who reaches a crash point and finds a file of its name here is killed."""
 
@@ -125,6 +136,14 @@ class Settings(BaseModel):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("webhook_allow")
+    @classmethod
+    def _networks(cls, value: str | None) -> str | None:
+        for one in (value or "").split(","):
+            if one.strip():
+                ip_network(one.strip())
+        return value
+
     @model_validator(mode="after")
     def _a_live_worker_never_loses_its_claim(self) -> Settings:
         # The margin shrinks with the times when tests shorten them.
@@ -141,31 +160,6 @@ class Settings(BaseModel):
             )
         return self
 
-    def require_database_url(self) -> str:
-        """The database's address.
-
-        Raises:
-            SettingsError: it is not set.
-        """
-        return _required(self.database_url, "DATABASE_URL", "postgresql://user:password@host/name")
-
-    def require_redis_url(self) -> str:
-        """The broker's address.
-
-        Raises:
-            SettingsError: it is not set.
-        """
-        return _required(self.redis_url, "REDIS_URL", "redis://:password@host:6379/0")
-
-
-def _required(secret: SecretStr | None, variable: str, example: str) -> str:
-    if secret is None:
-        raise SettingsError(
-            f"{variable} is not set; give an address such as {example}, or run `kadencia up`, "
-            f"which starts an embedded server and tells the other commands where it is"
-        )
-    return secret.get_secret_value()
-
 
 def load(environ: Mapping[str, str]) -> Settings:
     """Read the settings.
@@ -178,17 +172,40 @@ def load(environ: Mapping[str, str]) -> Settings:
     >>> load({"KADENCIA_LOG_FORMAT": "xml"})
     Traceback (most recent call last):
         ...
-    settings.SettingsError: KADENCIA_LOG_FORMAT: Input should be 'text' or 'json'
+    settings.servers.SettingsError: KADENCIA_LOG_FORMAT: Input should be 'text' or 'json'
     """
     values: dict[str, str] = {}
+    environ = with_files(environ, _secrets())
     for name in Settings.model_fields:
-        for variable in (f"KADENCIA_{name.upper()}", name.upper() if name.endswith("_url") else ""):
+        for variable in _variables(name):
             if environ.get(variable):
                 values.setdefault(name, environ[variable])
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(one) for one in error.errors())) from None
+
+
+def _variables(field: str) -> tuple[str, ...]:
+    """What a setting is called in the environment; the first goes before."""
+    prefixed = f"KADENCIA_{field.upper()}"
+    return (prefixed, field.upper()) if field in UNPREFIXED else (prefixed,)
+
+
+def _secrets() -> list[str]:
+    """The variables that hold secrets; `KADENCIA_KEYS_FILE` is a setting of its own."""
+    return [
+        variable
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in str(field.annotation) and f"{name}_file" not in Settings.model_fields
+        for variable in _variables(name)
+    ]
+
+
+def known_variables() -> set[str]:
+    """The names of all variables that are read."""
+    named = {variable for name in Settings.model_fields for variable in _variables(name)}
+    return named | {f"{secret}{SUFFIX}" for secret in _secrets()}
 
 
 def _explain(error: object) -> str:

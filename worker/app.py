@@ -11,16 +11,17 @@ from celery import Celery, signals
 
 from beat_schedule import SCHEDULE
 from settings.celery import celery_config
-from worker import bootstrap, logs
+from worker import bootstrap, logs, signing
 
 
 def _configuration() -> dict[str, Any]:
     settings = bootstrap.read_settings(os.environ)
+    signing.enable(settings)
     recover = {**SCHEDULE["recover"], "schedule": timedelta(seconds=settings.recover_seconds)}
     return celery_config(settings) | {"beat_schedule": {**SCHEDULE, "recover": recover}}
 
 
-app = Celery("kadencia", include=["worker.tasks"], set_as_current=True)
+app = Celery("kadencia", include=["worker.tasks"], set_as_current=True, amqp="worker.broker:Amqp")
 app.add_defaults(_configuration)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from settings import Settings, SettingsError, load
-from worker import db, throttle
+from worker import db, redis_servers
 from worker.embedded.directory import default_data_directory, read_endpoints
 from worker.throttle import Throttle
 from worker.vault import Vault
@@ -63,7 +63,7 @@ def make_throttle(settings: Settings) -> Throttle:
         SettingsError: no address is set, and no `kadencia up` is running.
     """
     return Throttle(
-        throttle.connect(settings.require_redis_url()),
+        redis_servers.client(settings),
         window_us=settings.window_us,
         handover_max_us=settings.handover_max_us,
     )

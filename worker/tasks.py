@@ -47,7 +47,8 @@ def retain() -> None:
     """Drop what is kept no longer."""
     kit = here().kit
     retention.retain(kit.engine, kit.settings)
-    broker.clear_queues(kit.throttle.client, registry.known(kit.engine))
+    if kit.settings.tasks_in_redis:
+        broker.clear_queues(kit.throttle.client, registry.known(kit.engine))
 
 
 @app.task(name=Task.CANARY)

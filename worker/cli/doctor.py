@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from settings import SettingsError
-from worker import bootstrap, throttle
+from worker import bootstrap, redis_servers
 from worker.cli.output import Exit, JsonOption, console, show_json
 from worker.doctor import Finding, Installation, Level, examine
 from worker.doctor.findings import fault, ok
@@ -56,7 +56,7 @@ def _found(smtp: bool) -> Iterator[Finding]:
     try:
         settings = bootstrap.read_settings(os.environ)
         kit = bootstrap.make_kit(settings, "doctor")
-        client = throttle.connect(settings.require_redis_url())
+        client = redis_servers.client(settings)
     except SettingsError as error:
         what, _, mend = str(error).partition("; ")
         yield fault("settings", what, mend or "correct the variable")
