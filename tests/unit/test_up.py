@@ -10,12 +10,12 @@ import pytest
 from settings import load
 from worker.embedded.directory import DataDirectory
 from worker.embedded.processes import ProcessSpec
-from worker.fleet.up import Addresses, Options, environment, product_specs
+from worker.fleet.product import Addresses, Options, environment, product_specs
 
 ADDRESSES = Addresses(
     "postgresql://kadencia:tajne1@127.0.0.1:20001/kadencia",
     "redis://:tajne2@127.0.0.1:20002/0",
-    flower_port=20003,
+    {"api": 20003, "metrics": 20004, "flower": 20005},
 )
 
 
@@ -26,10 +26,10 @@ def specs(path: Path, addresses: Addresses = ADDRESSES, **variables: str) -> dic
     return {one.name: one for one in found}
 
 
-def test_beat_a_worker_and_flower_start_in_this_order(tmp_path):
+def test_beat_a_worker_and_what_listens_start_in_this_order(tmp_path):
     found = specs(tmp_path)
 
-    assert list(found) == ["beat", "worker", "flower"]
+    assert list(found) == ["beat", "worker", "api", "metrics", "flower"]
     assert found["worker"].argv[-6:] == (
         *("--server", "local", "--queues", "email,eurosms"),
         *("--processes", "7"),
@@ -45,11 +45,29 @@ def test_no_password_is_among_the_arguments_or_shown(tmp_path):
     assert [one for one in passwords if one in repr(ADDRESSES)] == []
 
 
-def test_without_flower_none_is_started_and_none_is_announced(tmp_path):
-    addresses = Addresses(ADDRESSES.database_url, ADDRESSES.redis_url)
+def test_what_is_not_wanted_is_neither_started_nor_announced(tmp_path):
+    addresses = Addresses(ADDRESSES.database_url, ADDRESSES.redis_url, {"api": 20003})
 
-    assert list(specs(tmp_path, addresses)) == ["beat", "worker"]
-    assert "flower_url" not in addresses.as_endpoints()
+    assert list(specs(tmp_path, addresses)) == ["beat", "worker", "api"]
+    assert addresses.as_endpoints().keys() == {"database_url", "redis_url", "api_url"}
+    assert addresses.url("flower") is None
+
+
+def test_what_listens_does_so_on_loopback_alone(tmp_path):
+    found = specs(tmp_path)
+
+    assert [found[name].argv[-4:] for name in ("api", "flower")] == [
+        ("--host", "127.0.0.1", "--port", "20003"),
+        ("--host", "127.0.0.1", "--port", "20005"),
+    ]
+
+
+def test_flower_gets_the_password_that_was_set_or_one_that_is_made(tmp_path):
+    made = specs(tmp_path)["flower"].env["KADENCIA_FLOWER_PASSWORD"]
+    given = specs(tmp_path, KADENCIA_FLOWER_PASSWORD="zadane-heslo")["flower"].env
+
+    assert made == (tmp_path / "flower.password").read_text().strip()
+    assert given["KADENCIA_FLOWER_PASSWORD"] == "zadane-heslo"
 
 
 def test_the_processes_see_one_address_of_each_server_whatever_it_was_called(tmp_path):

@@ -22,7 +22,7 @@ from worker.cli.output import CommandError, Exit
 from worker.cli.worker import check_queues
 from worker.embedded.directory import DataDirectory
 from worker.fleet import up as whole
-from worker.fleet.up import FLOWER_USER, Addresses, Options
+from worker.fleet.product import WATCHED, Addresses, Options
 
 
 def up(
@@ -33,16 +33,18 @@ def up(
     queues: Annotated[
         str, typer.Option(help="What it sends: email, eurosms, or both with a comma between.")
     ] = "email,eurosms",
+    api: Annotated[bool, typer.Option(help="Run the HTTP API, on loopback.")] = True,
+    metrics: Annotated[bool, typer.Option(help="Run what Prometheus asks, on loopback.")] = True,
     flower: Annotated[bool, typer.Option(help="Run Flower, which shows what Celery does.")] = True,
     log_format: Annotated[
         Literal["text", "json"] | None,
         typer.Option(help="How the log is written; default: KADENCIA_LOG_FORMAT, or text."),
     ] = None,
 ) -> None:
-    """Run the whole product on this machine: servers, beat, a worker and Flower.
+    """Run the whole product on this machine: servers, beat, a worker, the HTTP API and Flower.
 
     PostgreSQL and Valkey come along, each unless DATABASE_URL or REDIS_URL names another.
-    Ctrl-C stops everything in order.
+    Everything listens on loopback alone. Ctrl-C stops it in order.
     """
     if not SERVER_NAME.fullmatch(server):
         raise CommandError(
@@ -52,11 +54,14 @@ def up(
     settings = load(os.environ)
     data = _data()
     check_queues(queues)
-    options = Options(server, processes, queues, flower, log_format or settings.log_format)
+    wanted = {"api": api, "metrics": metrics, "flower": flower}
+    listening = tuple(name for name in WATCHED if wanted[name])
+    options = Options(server, processes, queues, listening, log_format or settings.log_format)
 
     def tell(addresses: Addresses) -> None:
         if options.log_format == "json":
-            line = {"process": "kadencia", "event": "running", "flower": addresses.flower_url}
+            places = {name: addresses.url(name) for name in WATCHED}
+            line = {"process": "kadencia", "event": "running", **places}
             sys.stdout.write(json.dumps(line) + "\n")
         else:
             sys.stdout.write(_summary(data, addresses))
@@ -72,11 +77,14 @@ def _summary(data: DataDirectory, addresses: Addresses) -> str:
         "  Kadencia is running. Ctrl-C stops it; the data stay.",
         f"  data      {data.path}",
     ]
-    if addresses.flower_url is not None:
-        password = data.path / "flower.password"
-        lines.append(
-            f"  Flower    {addresses.flower_url}  (user {FLOWER_USER}, password in {password})"
-        )
+    said = {
+        "api": ("HTTP API", "/v1, with a token"),
+        "metrics": ("Metrics", "/metrics"),
+        "flower": ("Flower", f"(user kadencia, password in {data.path / 'flower.password'})"),
+    }
+    lines += [
+        f"  {said[name][0]:8}  {addresses.url(name)}  {said[name][1]}" for name in addresses.ports
+    ]
     where = "" if os.environ.get("KADENCIA_DATA") is None else f"KADENCIA_DATA={data.path} "
     lines += [
         "",
