@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, text
 
@@ -14,8 +14,12 @@ from benchmarks import stand
 from settings import load
 from tests.support.fleet import QUICK, Fleet
 from tests.support.rows import MadeTask, make_account, make_company, make_task
+from tests.support.services import Services
 from tests.support.sink import SinkProcess
 from worker.enqueueing import Draft, enqueue
+
+CADENCE = 5_000_000
+"""An hour: out of the way."""
 
 # A message like the first one, to another recipient.
 COPY = text("""
@@ -40,8 +44,8 @@ class Run:
 
     engine: Engine
     fleet: Fleet
-    sink: SinkProcess
     task: MadeTask
+    sink: SinkProcess | None = None
 
     def enqueue(self, copies: int, **draft: object) -> None:
         """Put one message and copies of it into the outbox."""
@@ -70,6 +74,7 @@ class Run:
 
     def dots(self) -> list[float]:
         """When final dots came, in seconds since the epoch."""
+        assert self.sink is not None
         return [entry["dot_us"] / 1e6 for entry in self.sink.journal()]
 
     def log(self) -> list[dict[str, object]]:
@@ -85,8 +90,19 @@ def run(
     """A beat and workers with so many processes each, on a task with a raised ceiling."""
     with (
         stand.durable_services() as services,
-        stand.fresh_engine(services) as engine,
         SinkProcess(*sink) as process,
+        on(services, process.port, workers, connections, **environment) as run,
+    ):
+        yield replace(run, sink=process)
+
+
+@contextmanager
+def on(
+    services: Services, port: int, workers: Sequence[int], connections: int, **environment: str
+) -> Iterator[Run]:
+    """The same on running servers, sending to a port of this host."""
+    with (
+        stand.fresh_engine(services) as engine,
         Fleet(
             engine,
             services.valkey_url(),
@@ -95,14 +111,12 @@ def run(
     ):
         with engine.begin() as connection:
             company = make_company(connection)
-            account = make_account(
-                connection, company, port=process.port, most_connections=connections
-            )
+            account = make_account(connection, company, port=port, most_connections=connections)
             task = make_task(
-                connection, company, account, active=False, cadence=100_000, cadence_ceiling=100_000
+                connection, company, account, active=False, cadence=CADENCE, cadence_ceiling=CADENCE
             )
         fleet.beat()
         for processes in workers:
             fleet.worker(processes=processes)
-        yield Run(engine, fleet, process, task)
+        yield Run(engine, fleet, task)
         fleet.log.unlink(missing_ok=True)
