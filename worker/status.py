@@ -28,6 +28,9 @@ TASKS = text("""
         EXISTS (SELECT FROM process p WHERE p.server_id = s.id
                 AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)) AS runs,
         a.enabled, a.breaker_why, a.breaker_until > clock_timestamp() AS refused,
+        EXISTS (SELECT FROM task_account b JOIN account f ON f.id = b.account_id
+                WHERE b.task_id = t.id AND f.enabled
+                  AND coalesce(f.breaker_until <= clock_timestamp(), true)) AS falls_back,
         coalesce(k.exhausted_until > clock_timestamp(), false) AS exhausted,
         (SELECT r.why_not_more FROM task_run r WHERE r.task_id = t.id
          ORDER BY r.started_at DESC LIMIT 1) AS why_not_more
@@ -182,7 +185,7 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
     plan = make_plan(row.plan_days, row.plan_from, row.plan_until, row.time_zone)
     state = _state(row, open_until(plan, now) is not None)
     waiting = backlog.least + on_the_way
-    runs = row.active and row.enabled and not backlog.more and waiting > 0
+    runs = row.active and (row.enabled or row.falls_back) and not backlog.more and waiting > 0
     return TaskStatus(
         company=row.company,
         task=row.name,
@@ -209,8 +212,8 @@ def _state(row: Row[Any], open_now: bool) -> str | None:
         f"OAC server {row.server} is paused": row.paused,
         f"OAC server {row.server} is silent": not row.runs,
         f"no worker of OAC server {row.server} sends {what}": not row.alive,
-        f"its {account} is disabled": not row.enabled,
-        f"its {account} refuses us: {row.breaker_why}": bool(row.refused),
+        f"its {account} is disabled": not (row.enabled or row.falls_back),
+        f"its {account} refuses us: {row.breaker_why}": row.refused and not row.falls_back,
         "outside its plan": not open_now,
         "its budget is used up": row.exhausted,
     }

@@ -99,6 +99,9 @@ ANY_TASK: Table = {
 
 TASK: Table = {
     "smtp": option(str, "SMTP account that it sends through."),
+    "fallback": option(
+        list[str], "SMTP account in its place while it refuses us; several, the best first."
+    ),
     "sender_name": option(str, "Name that recipients see."),
     "sender_address": option(str, "Address that recipients see."),
     "envelope_sender": option(str, "Where bounces go; default: the sender's address."),

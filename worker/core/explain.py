@@ -15,6 +15,7 @@ class TaskFacts:
 
     Attributes:
         ahead: ready messages in its lanes that go before this one.
+        detour: why it goes through another account than its own; None if it does not.
         broke_until: until when its budget for SMS is used up.
         used: recipients or segments in the cadence's window; None where nobody looked.
         limit: the cadence, less the reserve where the message may not use it.
@@ -35,6 +36,7 @@ class TaskFacts:
     breaker_why: str | None
     limit: int
     ahead: int = 0
+    detour: str | None = None
     broke_until: datetime | None = None
     used: int | None = None
     free_at: datetime | None = None
@@ -121,6 +123,8 @@ def _of_task(task: TaskFacts, facts: Facts) -> Iterator[str]:
         yield f"its OAC server {task.server} is silent: no worker of it is running"
     if task.server_paused:
         yield f"its OAC server {task.server} is paused"
+    if task.detour is not None:
+        yield f"it goes {task.detour}"
     if not task.account_enabled:
         yield f"its account “{task.account}” is disabled"
     if task.breaker_until is not None and task.breaker_until > facts.now:

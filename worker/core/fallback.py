@@ -80,7 +80,6 @@ def detour(standings: Sequence[Standing], chosen: Standing, now: datetime) -> st
     """Why a task goes through another account than its own; None if it does not."""
     if chosen.account_id == standings[0].account_id:
         return None
-    passed = [one for one in standings if one.account_id != chosen.account_id]
-    before = passed[: standings.index(chosen)] or passed[:1]
-    reasons = ", ".join(one.hindrance(now) for one in before)
+    passed = standings[: standings.index(chosen)]
+    reasons = ", ".join(one.hindrance(now) for one in passed)
     return f"through the SMTP account “{chosen.name}”, since {reasons}"

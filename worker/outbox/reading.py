@@ -11,8 +11,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from models.states import Channel, Priority
+from worker import db
 from worker.core.explain import IN_RECIPIENTS, IN_SEGMENTS, Facts, TaskFacts
+from worker.core.fallback import detour, in_charge
 from worker.core.plan import make_plan
+from worker.outbox import routes
 from worker.outbox.backlog import lanes_of
 from worker.outbox.waking import TAKES_LANE
 
@@ -82,14 +85,12 @@ RECEIPTS = text("""
 
 TAKERS = text(f"""
     SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
-        v.name AS server, v.paused, a.id AS account_id, a.name AS account, a.enabled,
-        a.breaker_until, a.breaker_why, a.domain_hourly_limit, k.exhausted_until,
+        v.name AS server, v.paused, k.exhausted_until,
         EXISTS (SELECT FROM process p WHERE p.server_id = v.id
             AND p.beat_at > clock_timestamp() - :silent_after) AS alive
     FROM lane l
     JOIN automatic_task t ON t.company_id = l.company_id
     JOIN server v ON v.id = t.server_id
-    JOIN account a ON a.id = t.account_id
     LEFT JOIN sms_task k ON k.task_id = t.id
     WHERE l.id = :lane AND {TAKES_LANE}
     ORDER BY t.id
@@ -188,7 +189,7 @@ def takers(connection: Connection, row: Row[Any], silent_after: timedelta) -> li
         silent_after: an OAC server without a heartbeat for this long is silent.
     """
     found = connection.execute(TAKERS, {"lane": row.lane_id, "silent_after": silent_after})
-    return [_taker(connection, one, row) for one in found.all()]
+    return [_taker(connection, one, row, silent_after) for one in found.all()]
 
 
 def facts(
@@ -235,7 +236,10 @@ def facts(
     )
 
 
-def _taker(connection: Connection, one: Row[Any], row: Row[Any]) -> Taker:
+def _taker(connection: Connection, one: Row[Any], row: Row[Any], silent_after: timedelta) -> Taker:
+    now = db.now(connection)
+    known = routes.standings(connection, one.id, now, silent_after)
+    account = in_charge(known, now)
     zone = ZoneInfo(row.time_zone)
     plan = make_plan(one.plan_days, one.plan_from, one.plan_until, row.time_zone)
     ahead = connection.execute(
@@ -248,19 +252,21 @@ def _taker(connection: Connection, one: Row[Any], row: Row[Any]) -> Taker:
         },
     ).scalar_one()
     transactional = row.priority == Priority.TRANSACTIONAL
-    known = TaskFacts(
+    facts_of_task = TaskFacts(
         name=one.name,
         active=one.active,
         plan=plan,
         server=one.server,
         server_alive=one.alive,
         server_paused=one.paused,
-        account=one.account,
-        account_enabled=one.enabled,
-        breaker_until=one.breaker_until and one.breaker_until.astimezone(zone),
-        breaker_why=one.breaker_why,
+        account=account.name,
+        account_enabled=account.enabled,
+        breaker_until=account.until and account.until.astimezone(zone),
+        breaker_why=account.why,
+        detour=detour(known, account, now),
         limit=one.cadence - (0 if transactional else one.reserve),
         ahead=ahead,
         broke_until=one.exhausted_until and one.exhausted_until.astimezone(zone),
     )
-    return Taker(one.id, one.account_id, one.domain_hourly_limit, known)
+    limit = routes.domain_limit(connection, account.account_id)
+    return Taker(one.id, account.account_id, limit, facts_of_task)

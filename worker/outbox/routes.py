@@ -20,6 +20,8 @@ ACCOUNTS = text("""
     ORDER BY of_task.position
 """)
 
+DOMAIN_LIMIT = text("SELECT domain_hourly_limit FROM account WHERE id = :id")
+
 
 def standings(
     connection: Connection, task_id: int, now: datetime, silent_after: timedelta
@@ -34,6 +36,12 @@ def standings(
     """
     rows = connection.execute(ACCOUNTS, {"task": task_id}).all()
     return [_standing(connection, row, task_id, now, silent_after) for row in rows]
+
+
+def domain_limit(connection: Connection, account_id: int) -> int | None:
+    """The most recipients an hour that an account takes of one domain; None without a limit."""
+    found: int | None = connection.execute(DOMAIN_LIMIT, {"id": account_id}).scalar_one()
+    return found
 
 
 def _standing(

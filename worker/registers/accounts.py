@@ -82,7 +82,7 @@ def set_account(
     changed = audit.change(connection, Account, "smtp", account.id, new) if new else {}
     if changed:
         close_breaker(connection, account.id)
-        waking.wake(connection, account_id=account.id)
+        waking.wake(connection, account.id)
     return changed
 
 
@@ -167,7 +167,7 @@ def set_enabled(connection: Connection, account: Row[Any], kind: str, enabled: b
     changed = audit.change(connection, Account, kind, account.id, values, action=action)
     if enabled:
         close_breaker(connection, account.id)
-        waking.wake(connection, account_id=account.id)
+        waking.wake(connection, account.id)
     return bool(changed)
 
 

@@ -13,6 +13,7 @@ from models.organisation import Establishment
 from models.states import Channel
 from worker.core.content import shown
 from worker.registers import RegisterError, audit, waking
+from worker.registers.fallbacks import set_fallbacks
 from worker.registers.naming import ACCOUNTS, find, find_account, refuse_taken
 from worker.registers.task_rules import DEFAULTS, check_numbers, normalised
 from worker.registers.users import administrator, system_user
@@ -20,7 +21,7 @@ from worker.registers.users import administrator, system_user
 ACCOUNT_PARTS = {Channel.EMAIL: "smtp", Channel.SMS: "eurosms"}
 """How the account of a task is named, by its channel."""
 
-PARTS = frozenset({"server", "user", "establishments", "by", *ACCOUNT_PARTS.values()})
+PARTS = frozenset({"server", "user", "establishments", "by", "fallbacks", *ACCOUNT_PARTS.values()})
 """What a task refers to by name; the rest are columns."""
 
 
@@ -49,6 +50,8 @@ def make_task(
     row = {"company_id": company.id, "channel": channel.value, **columns}
     made = audit.add(connection, AutomaticTask, "task", row)
     _write_establishments(connection, company.id, made, places)
+    if "fallbacks" in values:
+        set_fallbacks(connection, company, made, values["fallbacks"])
     _log_ceiling(connection, made, None, values)
     if columns.get("active"):
         waking.wake(connection, id=made)
@@ -72,6 +75,8 @@ def change_task(
         changed = audit.change(connection, AutomaticTask, "task", task.id, columns)
     if "establishments" in values:
         changed |= _change_establishments(connection, company, task, values["establishments"])
+    if "fallbacks" in values or "account_id" in changed:
+        changed |= set_fallbacks(connection, company, task.id, values.get("fallbacks"))
     _log_ceiling(connection, task.id, task.cadence_ceiling, values)
     return changed
 

@@ -12,6 +12,7 @@ from models.fleet import Server
 from models.organisation import Company, User
 from models.states import Channel
 from worker.outbox import figures
+from worker.registers.fallbacks import fallbacks_of
 from worker.registers.plans import plan_text
 from worker.registers.sms_tasks import sms_settings, spent
 from worker.registers.task_parts import ACCOUNT_PARTS, establishments_of
@@ -82,7 +83,8 @@ def shown_task(
 def _own(connection: Connection, row: Row[Any]) -> dict[str, Any]:
     """What tasks of its channel alone have."""
     if row.channel == Channel.EMAIL:
-        return {name: getattr(row, name) for name in OF_EMAIL}
+        known = {name: getattr(row, name) for name in OF_EMAIL}
+        return known | {"fallbacks": fallbacks_of(connection, row.id)}
     own = sms_settings(connection, row.id)
     return {name: getattr(own, name) for name in OF_SMS} | spent(connection, row.id, row.time_zone)
 

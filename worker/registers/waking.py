@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from models.automation import AutomaticTask
+from models.smtp import TaskAccount
 
 CHANNEL = "kadencia_task"
 """Beat listens to it; the payload is the automatic task's id."""
 
 
-def wake(connection: Connection, **of: int) -> int:
+def wake(connection: Connection, account: int | None = None, **of: int) -> int:
     """Have active automatic tasks swept as soon as this transaction is committed.
 
     Changes of a task's own row do that by a trigger; this is for all that it depends on.
 
     Args:
         connection: the caller's transaction.
+        account: only tasks that have it, as their own or to fall back to.
         of: columns to choose them by, as `server_id=3`; none for all.
 
     Returns:
@@ -24,6 +26,9 @@ def wake(connection: Connection, **of: int) -> int:
     """
     columns = AutomaticTask.__table__.c
     chosen = [columns[name] == value for name, value in of.items()]
+    if account is not None:
+        others = select(TaskAccount.task_id).where(TaskAccount.account_id == account)
+        chosen.append(or_(columns.account_id == account, columns.id.in_(others)))
     # Always in the same order, so that two that wake the same tasks cannot deadlock.
     ordered = select(columns.id).where(columns.active, *chosen).order_by(columns.id)
     ids = list(connection.execute(ordered.with_for_update()).scalars())

@@ -23,6 +23,9 @@ RATES = ("cadence", "reserve", "cadence_ceiling")
 
 AlwaysOption = Annotated[bool, typer.Option("--always", help="Run without a plan.")]
 EverywhereOption = Annotated[bool, typer.Option("--all-establishments", help="Not limited to any.")]
+NoFallbackOption = Annotated[
+    bool, typer.Option("--no-fallback", help="Its own SMTP account and no other.")
+]
 NewNameOption = Annotated[str | None, typer.Option("--name", help="As it shall be called.")]
 PausedOption = Annotated[bool, typer.Option("--paused", help="Release nothing yet.")]
 
@@ -34,6 +37,8 @@ def task_values(given: Mapping[str, Any]) -> dict[str, Any]:
     values |= {name: per_hour(str(values[name])) for name in RATES if name in values}
     if "establishment" in values:
         values["establishments"] = values.pop("establishment")
+    if "fallback" in values:
+        values["fallbacks"] = values.pop("fallback")
     if "unknown_policy" in values:
         values["unknown_policy"] = str(values["unknown_policy"])
     return values
@@ -69,6 +74,7 @@ def change(
     new_name: NewNameOption = None,
     always: AlwaysOption = False,
     everywhere: EverywhereOption = False,
+    no_fallback: NoFallbackOption = False,
     company: CompanyOption = None,
     *,
     given: dict[str, Any],
@@ -79,6 +85,8 @@ def change(
     """
     values = task_values(given) | lifted(given, new_name, always, everywhere)
     values |= {"envelope_sender": None} if values.get("envelope_sender") == "" else {}
+    _refuse_both(no_fallback, given, ("fallback",), "--no-fallback")
+    values |= {"fallbacks": []} if no_fallback else {}
     with context.transaction() as connection:
         owner = find_company(connection, company)
         task = register.find_task(connection, owner, name, lock=True)

@@ -12,7 +12,9 @@ from worker import db
 from worker.cli import context
 from worker.cli.company import zone_of
 from worker.cli.output import warn
+from worker.core import fallback
 from worker.core.plan import make_plan, next_start, open_until
+from worker.outbox import routes
 from worker.registers import servers
 from worker.registers.safety import installation
 from worker.registers.sms_tasks import sms_settings
@@ -36,6 +38,7 @@ def obstacles(connection: Connection, task: Row[Any], company: Row[Any]) -> list
     if plan is not None and open_until(plan, now) is None:
         start = next_start(plan, now).astimezone(zone)
         found.append(f"its plan begins at {start:%Y-%m-%d %H:%M %Z}; until then nothing goes")
+    found += detours(connection, task)
     if channel is Channel.SMS:
         until = sms_settings(connection, task.id).exhausted_until
         if until is not None and until > now:
@@ -44,6 +47,14 @@ def obstacles(connection: Connection, task: Row[Any], company: Row[Any]) -> list
                 f"raise it with `kadencia task set-sms`"
             )
     return found
+
+
+def detours(connection: Connection, task: Row[Any]) -> list[str]:
+    """Which account the task goes through now, if it is not its own, and why."""
+    now = db.now(connection)
+    known = routes.standings(connection, task.id, now, context.silent_after())
+    aside = fallback.detour(known, fallback.in_charge(known, now), now)
+    return [] if aside is None else [f"it goes {aside}"]
 
 
 def remark(found: list[str]) -> None:
