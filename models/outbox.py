@@ -225,6 +225,8 @@ class Message(Base):
     """Of what was enqueued under the idempotency key, to tell a repeat from a conflict."""
     reference: Mapped[str | None]
     """The enqueuer's own reference."""
+    traceparent: Mapped[str | None]
+    """Trace and span of the enqueue (W3C Trace Context), where traces are kept."""
 
 
 class Recipient(Base):

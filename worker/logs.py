@@ -1,7 +1,7 @@
-"""One log for all processes: a line an event, for people or as JSON, without passwords.
+"""One log for all processes: a line an event, for people or JSON, no passwords, no addresses.
 
 Whatever is logged, through structlog or the standard library, passes the same processors, so
-that a password which a library puts into its own message is masked as well.
+that a password or an address which a library puts into its own message is masked as well.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ _IN_HEADER = re.compile(
     re.IGNORECASE,
 )
 _SECRET_KEY = re.compile(rf"{_TELLING}|authorization", re.IGNORECASE)
+_DETAIL = re.compile(r"(\bDETAIL:\s*)[^\n]+")
+"""What PostgreSQL adds to an error: the values of a row, a subject or a text among them."""
+_NODE = r"(?!(?:control|send|eurosms)\.[a-z0-9-]+\.[0-9a-f]{8}@)"
+"""Celery's own names are no addresses."""
+_ADDRESS = re.compile(
+    rf"""(?<![\w.*/@+-]){_NODE}(?:"[^"\s]+"|[\w.!#$%&'+=?^`{{|}}~-]+)@(?:\[[^\]\s]+\]|[\w.-]*\w)"""
+)
+_NUMBER = re.compile(r"(?<![\w.+-])\+\d{8,15}(?![\w.])")
 _QUIET = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu", "urllib3")
 """They write a line for each message or look; ours say the same with the message's number."""
 _NEVER_BELOW_WARNING = ("sqlalchemy", "mail.log")
@@ -48,11 +56,12 @@ def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_PREPARE,
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *_PREPARE],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 mask_secrets,
+                *([] if settings.log_addresses else [without_addresses]),
                 render,
             ],
         )
@@ -123,6 +132,36 @@ def mask(words: str) -> str:
     words = _IN_URL.sub(rf"\1{MASK}@", words)
     words = _IN_PAIR.sub(rf"\1{MASK}", words)
     return _IN_HEADER.sub(rf"\1{MASK}", words)
+
+
+def without_addresses(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide whom a message was for; a processor of structlog, to be run after `mask_secrets`."""
+    return {
+        key: hide_addresses(value) if isinstance(value, str) else _addressless(value)
+        for key, value in event.items()
+    }
+
+
+def _addressless(value: object) -> object:
+    if isinstance(value, dict):
+        return without_addresses(None, "", value)
+    if isinstance(value, list):
+        return [_addressless(one) for one in value]
+    return hide_addresses(value) if isinstance(value, str) else value
+
+
+def hide_addresses(words: str) -> str:
+    """The same words without addresses, telephone numbers, or values of a row.
+
+    >>> hide_addresses("550 5.1.1 <anna@firma.example>: no such user")
+    '550 5.1.1 <(address)>: no such user'
+    >>> hide_addresses("no route to +421903622237, says send.main.0f3c2d1e@mx1.firma.example")
+    'no route to (number), says send.main.0f3c2d1e@mx1.firma.example'
+    >>> hide_addresses("DETAIL:  Key (address)=(anna) already exists.")
+    'DETAIL:  (values)'
+    """
+    words = _DETAIL.sub(r"\1(values)", words)
+    return _NUMBER.sub("(number)", _ADDRESS.sub("(address)", words))
 
 
 def as_text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -51,6 +51,7 @@ def _register() -> None:
         Later("backup", "run:backup", "Write the database and its keys into one file."),
         Later("restore", "run:restore", "Bring a backup back; nothing is sent until reviewed."),
         Later("doctor", "doctor:doctor", "Check everything, and say how to mend what fails."),
+        Later("metrics", "metrics:metrics", "Serve the fleet's figures to Prometheus."),
         Later("status", "status:status", "See what goes on: tasks, backlog, rate."),
         Later("audit", "audit:app", "What the evidence proves: the worst window of each limit."),
         Later("init", "first:init", "Set up company, user, account and automatic task in one go."),
