@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from settings import Settings, SettingsError
-from worker import logs
+from worker import broker, logs, redis_servers
 from worker.cli import context
 from worker.cli.output import CommandError, Exit
 
@@ -34,10 +35,10 @@ def flower(
 
     settings = context.settings()
     password = _password(settings)
-    settings.redis  # noqa: B018  says now what is missing, not when a page is opened
+    lengths = partial(broker.lengths, settings, redis_servers.client(settings))
     logs.configure(settings)
     try:
-        serve(app, host, port, password, lambda bound: _tell(host, bound))
+        serve(app, lengths, host, port, password, lambda bound: _tell(host, bound))
     except OSError as error:
         where = f"{host}:{port}"
         raise CommandError(f"cannot listen on {where}: {error.strerror}", Exit.FAILED) from None

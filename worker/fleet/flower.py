@@ -15,7 +15,7 @@ import logging
 import signal
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from celery import Celery
@@ -36,7 +36,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import RequestHandler, StaticFileHandler
 
-from settings.names import ID_TASKS, OWN_QUEUES
+from settings.names import CONTROL_QUEUE, ID_TASKS, OWN_QUEUES
 from worker.core.watching import shown_arguments, shown_broker, shown_event, shown_name
 
 USER = "kadencia"
@@ -48,11 +48,10 @@ GONE_SECONDS = 3_600
 """Chosen: a worker that started anew has a new name, so that old ones would pile up for ever."""
 LOOK_SECONDS = 30.0
 """Chosen: how soon a new worker's queues are known. It costs three broadcasts."""
-CONNECT_SECONDS = 3
 
 SHOWN_OF_BROKER = ("transport", "port", "connect_timeout", "heartbeat")
 
-log = logging.getLogger(__name__)
+Lengths = Callable[[Iterable[str]], Mapping[str, int]]
 
 
 class QuietEvents(Events):
@@ -82,10 +81,11 @@ class Watch(Flower):
 
     Args:
         celery: the fleet's app.
+        lengths: tells how many tasks lie in each of the queues named.
         password: of the user `kadencia`.
     """
 
-    def __init__(self, celery: Celery, password: str) -> None:
+    def __init__(self, celery: Celery, lengths: Lengths, password: str) -> None:
         _set_options(password)
         loop = IOLoop.current()
         events = QuietEvents(
@@ -99,6 +99,7 @@ class Watch(Flower):
         )
         self.inspector = QuietInspector(loop, celery, options.inspect_timeout / 1000)
         self.add_handlers(".*", HANDLERS)  # they stand before Flower's own, and let none through
+        self.lengths = lengths
         self._log_in = f"{USER}:{password}".encode()
 
     @property
@@ -145,10 +146,10 @@ class Refused(RequestHandler):
 
 
 class Queues(BrokerView):
-    """The page of queues; their lengths come through Celery's own connection.
+    """The page of queues; their lengths are asked for as the doctor does.
 
-    Flower's own way knows neither a private CA nor several Sentinels, and asks RabbitMQ's
-    management interface, which need not be there.
+    Flower knows neither a private CA nor several Sentinels, and asks RabbitMQ's management
+    interface, which need not be there.
     """
 
     def get_broker(self) -> Queues:
@@ -158,8 +159,11 @@ class Queues(BrokerView):
     async def queues(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """The lengths of queues, but of those that carry canaries only."""
         asked = [name for name in names if not name.startswith(OWN_QUEUES)]
-        found: list[dict[str, Any]] = await _in_thread(lambda: depths(self.application.capp, asked))
-        return found
+        found: dict[str, int] = await _in_thread(lambda: self.application.lengths(asked))
+        return [
+            {"name": name, "messages": length, "messages_ready": length}
+            for name, length in found.items()
+        ]
 
 
 class QueueLengths(Queues, task_api.GetQueueLengths):
@@ -174,7 +178,7 @@ class Health(BaseHandler):
     async def get(self) -> None:
         """Answer 200, or 503 while the broker is away."""
         try:
-            await _in_thread(lambda: _connect(self.application.capp))
+            await _in_thread(lambda: self.application.lengths([CONTROL_QUEUE]))
         except Exception as error:  # whatever the broker's client raises
             self.set_status(503)
             self.finish(f"the broker does not answer ({type(error).__name__})\n")
@@ -203,11 +207,19 @@ HANDLERS: list[Any] = [
 """All that there is. What changes a worker is left out, beside being refused by `read_only`."""
 
 
-def serve(celery: Celery, host: str, port: int, password: str, tell: Callable[[int], None]) -> None:
+def serve(
+    celery: Celery,
+    lengths: Lengths,
+    host: str,
+    port: int,
+    password: str,
+    tell: Callable[[int], None],
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         celery: the fleet's app.
+        lengths: tells how many tasks lie in each of the queues named.
         host: where to listen; TLS is a reverse proxy's business.
         port: 0 for any that is free.
         password: of the user `kadencia`.
@@ -222,7 +234,7 @@ def serve(celery: Celery, host: str, port: int, password: str, tell: Callable[[i
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        watch = Watch(celery, password)
+        watch = Watch(celery, lengths, password)
         options.address, options.port = host, port
         bound = watch.start_http_server()
         watch.events.start()
@@ -236,25 +248,6 @@ def serve(celery: Celery, host: str, port: int, password: str, tell: Callable[[i
 
     logging.getLogger("tornado.access").setLevel(logging.WARNING)
     asyncio.run(main())
-
-
-def depths(celery: Celery, names: Iterable[str]) -> list[dict[str, Any]]:
-    """How many messages wait in each queue; one that does not exist is empty."""
-    found = []
-    with celery.connection_for_read() as connection:
-        for name in names:
-            try:
-                with connection.channel() as channel:  # RabbitMQ closes one that asks for no queue
-                    waiting = channel.queue_declare(name, passive=True).message_count
-            except connection.channel_errors:
-                waiting = 0
-            found.append({"name": name, "messages": waiting, "messages_ready": waiting})
-    return found
-
-
-def _connect(celery: Celery) -> None:
-    with celery.connection_for_read(connect_timeout=CONNECT_SECONDS) as connection:
-        connection.connect()
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
