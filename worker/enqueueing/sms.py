@@ -93,14 +93,7 @@ def enqueue_sms(connection: Connection, draft: SmsDraft) -> Enqueued:
     worded = word(draft, where.country, taker.rules if taker else NO_RULES)
     sender = None if draft.sender is None else check_sender(draft.sender)
     not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
-    digest = digest_of(
-        {
-            "place": [draft.establishment_id, draft.task_id],
-            "number": worded.number.e164,
-            "text": worded.given,
-            "sender": sender,
-        }
-    )
+    digest = sms_digest(draft, worded, sender)
     key = draft.idempotency_key
     shared = sms_inbox.SharedSms(
         draft.company_id, where.lane_id, draft.priority, not_before, expires_at, draft.reference
@@ -147,6 +140,18 @@ def worded(number: PhoneNumber, text: str, rules: TextRules, transliterated: boo
     given = transliterate(text) if transliterated else text
     final = fit(given, rules, transliterated)
     return Worded(number, given, final, measure(final))
+
+
+def sms_digest(draft: SmsDraft, worded: Worded, sender: str | None) -> bytes:
+    """Of what the recipient gets and who sends it; when it goes is no part of it."""
+    return digest_of(
+        {
+            "place": [draft.establishment_id, draft.task_id],
+            "number": worded.number.e164,
+            "text": worded.given,
+            "sender": sender,
+        }
+    )
 
 
 def new_sms(

@@ -258,13 +258,14 @@ def store(connection: Connection, shared: Shared, messages: Sequence[NewMessage]
         "list_unsubscribe": list(shared.list_unsubscribe) or None,
         "headers": json.dumps(shared.headers) if shared.headers else None,
         "reference": shared.reference,
-        "messages": json.dumps([_row(one) for one in messages], ensure_ascii=False),
-        "recipients": json.dumps(list(_recipient_rows(messages)), ensure_ascii=False),
+        "messages": json.dumps([row_of(one) for one in messages], ensure_ascii=False),
+        "recipients": json.dumps(list(recipient_rows(messages)), ensure_ascii=False),
     }
     return {row.message_id: row.id for row in connection.execute(STORE, values)}
 
 
-def _row(new: NewMessage) -> dict[str, Any]:
+def row_of(new: NewMessage) -> dict[str, Any]:
+    """What is stored of a message alone, but for its recipients, as JSON can hold it."""
     domains = Counter(one.domain for one in new.recipients)
     return {
         "message_id": new.message_id,
@@ -278,7 +279,8 @@ def _row(new: NewMessage) -> dict[str, Any]:
     }
 
 
-def _recipient_rows(messages: Iterable[NewMessage]) -> Iterable[dict[str, Any]]:
+def recipient_rows(messages: Iterable[NewMessage]) -> Iterable[dict[str, Any]]:
+    """What is stored of the recipients of messages."""
     for new in messages:
         for position, one in enumerate(new.recipients):
             yield {

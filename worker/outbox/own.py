@@ -26,22 +26,24 @@ JOINED = """
     LEFT JOIN establishment e ON e.id = l.establishment_id
     LEFT JOIN automatic_task n ON n.id = l.task_id
     LEFT JOIN automatic_task t ON t.id = m.task_id
-    LEFT JOIN sms s ON s.message_id = m.id
+    {sms} sms s ON s.message_id = m.id
     LEFT JOIN sms_task k ON k.task_id = m.task_id
 """
 
 OWN = "m.company_id = :company AND m.channel = :channel"
 
-ONE = text(f"SELECT {COLUMNS} FROM {JOINED} WHERE m.id = :id AND {OWN}")  # noqa: S608  constants
+ONE = text(f"""
+    SELECT {COLUMNS} FROM {JOINED.format(sms="LEFT JOIN")} WHERE m.id = :id AND {OWN}
+""")  # noqa: S608  constants
 
-# Keyset paging: each page starts below the last id of the one before.
-LIST = f"""
-    SELECT {COLUMNS} FROM {JOINED} WHERE {OWN} {{conditions}}
-    ORDER BY m.id DESC LIMIT :limit
-"""  # noqa: S608  constants
+# Keyset paging: each page starts below the last id of the one before. SMS are read in the order of
+# `sms`: however many e-mails are newer, a page reads no more than its rows.
+LIST = """
+    SELECT {columns} FROM {joined} WHERE {own} {conditions} ORDER BY {id} DESC LIMIT :limit
+"""
 
 CONDITIONS = {
-    "before": "AND m.id < :before",
+    "before": "AND {id} < :before",
     "state": "AND m.state = :state",
     "reference": "AND m.reference = :reference",
     "since": "AND m.created_at >= :since",
@@ -111,8 +113,16 @@ class Own:
         """The newest that fit, newest first."""
         values = {name: getattr(page, name) for name in CONDITIONS}
         given = [CONDITIONS[name] for name, value in values.items() if value is not None]
-        query = text(LIST.format(conditions=" ".join(given)))
-        return self.connection.execute(query, self._with(**values, limit=page.limit)).all()
+        is_sms = self.channel is Channel.SMS
+        order = "s.message_id" if is_sms else "m.id"
+        query = LIST.format(
+            columns=COLUMNS,
+            joined=JOINED.format(sms="JOIN" if is_sms else "LEFT JOIN"),
+            own=OWN,
+            conditions=" ".join(given).format(id=order),
+            id=order,
+        )
+        return self.connection.execute(text(query), self._with(**values, limit=page.limit)).all()
 
     def one(self, message_id: int) -> Row[Any] | None:
         """One message; None if the company has none of that id."""

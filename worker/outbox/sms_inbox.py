@@ -129,12 +129,13 @@ def store_sms(connection: Connection, shared: SharedSms, given: Sequence[NewSms]
         "not_before": shared.not_before,
         "expires_at": shared.expires_at,
         "reference": shared.reference,
-        "messages": json.dumps([_row(one) for one in given], ensure_ascii=False),
+        "messages": json.dumps([row_of(one) for one in given], ensure_ascii=False),
     }
     return {row.message_id: row.id for row in connection.execute(STORE, values)}
 
 
-def _row(new: NewSms) -> dict[str, Any]:
+def row_of(new: NewSms) -> dict[str, Any]:
+    """What is stored of an SMS alone, as JSON can hold it."""
     return {
         "own_key": new.own_key,
         "number": new.number,
