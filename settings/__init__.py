@@ -97,6 +97,15 @@ class Settings(Servers):
     flower_password: Annotated[SecretStr, Field(min_length=12)] | None = None
     """What the user kadencia shows Flower; `kadencia up` makes one."""
 
+    api_requests_minute: Annotated[int, Field(ge=1)] = 1200
+    """Requests of one token of the HTTP API in a minute."""
+    api_messages_minute: Annotated[int, Field(ge=1)] = 60_000
+    """Messages that one token may hand in in a minute."""
+    api_failures_minute: Annotated[int, Field(ge=1)] = 30
+    """Log-ins that may fail in a minute from one address."""
+    api_threads: Annotated[int, Field(ge=2, le=100)] = 16
+    """Chosen: requests that one process of the API works on at once, a connection each."""
+
     server: str | None = None
     """The OAC server that this process belongs to; set by `kadencia worker`."""
     process: str | None = None
