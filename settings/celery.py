@@ -21,6 +21,13 @@ BROKER_OPTIONS: dict[str, Any] = {
 }
 """Of kombu's Redis transport, for publishers as well as workers."""
 
+SENTINEL_OPTIONS: dict[str, Any] = {
+    # A master that is cut off says nothing: the sooner it is given up, the sooner mail goes on.
+    "socket_connect_timeout": 3,
+    "socket_timeout": 5,
+    "health_check_interval": 5,
+}
+
 RABBITMQ_OPTIONS: dict[str, Any] = {
     "confirm_publish": True,  # else a task that the broker refuses is lost without a word
     "read_timeout": 30,  # else a frozen RabbitMQ blocks its publishers for ever
@@ -36,10 +43,10 @@ def broker_config(settings: Settings) -> dict[str, Any]:
     """
     if settings.broker_url is not None:
         return _rabbitmq(settings, settings.broker_url.get_secret_value())
-    options = BROKER_OPTIONS
+    options = dict(BROKER_OPTIONS)
     if settings.redis.master:
         named = {"master_name": settings.redis.master}
-        options = options | named | {"sentinel_kwargs": sentinel_options(settings)}
+        options |= SENTINEL_OPTIONS | named | {"sentinel_kwargs": sentinel_options(settings)}
     return {
         "broker_url": _redis_url(settings),
         "broker_use_ssl": redis_tls(settings) or None,
