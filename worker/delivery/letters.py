@@ -45,6 +45,7 @@ def address(claim: Claim, body: StoredBody) -> Addressed:
         recipients=recipients,
         content=content,
         smtputf8=not plain or not content.isascii(),
+        envelope_id=claim.row.message_id.strip("<>"),
     )
     return Addressed(envelope, positions)
 

@@ -25,6 +25,7 @@ class Envelope:
         recipients: one or more, without angle brackets.
         content: header and body with CRLF line ends; not dot-stuffed, that is the transport's.
         smtputf8: an address or a header is not ASCII, so the server must know RFC 6531.
+        envelope_id: by which a report may name it again (RFC 3461); ASCII. None without one.
 
     Raises:
         ValueError: an address could break out of its command, or is not ASCII without
@@ -36,6 +37,7 @@ class Envelope:
     recipients: tuple[str, ...]
     content: bytes
     smtputf8: bool = False
+    envelope_id: str | None = None
 
     def __post_init__(self) -> None:
         if not self.recipients or "" in self.recipients:

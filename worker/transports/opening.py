@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.core.replies import Answer, Phase, readable
+from worker.core.dsn import Dsn
+from worker.core.replies import Phase, readable
 from worker.errors import AuthenticationFailed, TransportUnavailable
-from worker.transports.wire import Clock, Lost, Wire
+from worker.transports.log_in import Credentials, NoWayIn, Refused, Tokens, log_in, must
+from worker.transports.wire import Clock, Lost, Observe, Wire, unobserved
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -23,11 +24,16 @@ class SmtpSettings:
         host: name or address; the certificate must be for it.
         port: of TCP.
         security: "tls" from the first byte, "starttls" (required, not merely tried), or "none";
-            with "none" credentials go out in the clear.
+            with "none" a password goes out in the clear, unless the server offers CRAM-MD5.
         verify: check the server's certificate.
         ca_file: PEM file with the authorities to trust in place of the system's.
         username: None sends without a log-in.
         password: of that user.
+        log_in: the only mechanism to log in by; None takes the best that the server offers.
+        tokens: where access tokens come from, in place of `username` and `password`.
+        cert_file: PEM file with the client's certificate chain; None shows none.
+        key_file: PEM file with its key; None if it is in `cert_file`.
+        dsn: what reports are asked for, where the server offers to pass that on.
         helo_name: our own name for EHLO; None takes this host's.
         connect_timeout: for the connection, and again for the TLS handshake.
         command_timeout: for each command with its answer.
@@ -47,6 +53,11 @@ class SmtpSettings:
     ca_file: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    log_in: str | None = None
+    tokens: Tokens | None = field(default=None, repr=False, compare=False)
+    cert_file: str | None = None
+    key_file: str | None = None
+    dsn: Dsn | None = None
     helo_name: str | None = None
     connect_timeout: float = 30.0
     command_timeout: float = 60.0
@@ -57,56 +68,68 @@ class SmtpSettings:
     most_age: float = 300.0
 
 
-class _Refused(Exception):
-    """The server does not let us in; `answer` are its words."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self.answer = answer
-
-    def __str__(self) -> str:
-        return f"{self.answer.code} {self.answer.text}"
+class _TokenRefused(AuthenticationFailed):
+    """The server does not take the access token; another may be taken."""
 
 
-def make_context(settings: SmtpSettings) -> ssl.SSLContext:
-    """What TLS must satisfy for this account.
-
-    Raises:
-        OSError: the CA file cannot be read, or holds no certificates.
-    """
-    context = ssl.create_default_context(cafile=settings.ca_file)
-    if not settings.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def open_wire(settings: SmtpSettings, context: ssl.SSLContext | None, clock: Clock) -> Wire:
+def open_wire(
+    settings: SmtpSettings,
+    context: ssl.SSLContext | None,
+    clock: Clock,
+    observe: Observe = unobserved,
+) -> Wire:
     """Connect, greet, encrypt and log in.
+
+    An access token that is refused is replaced by a fresh one, once: it may have been revoked,
+    or the server's clock is ahead.
 
     Args:
         settings: the account.
         context: for TLS; needed unless `security` is "none".
         clock: monotonic, in seconds.
+        observe: is told how long each step took.
 
     Raises:
         AuthenticationFailed: the log-in was refused for good, or cannot be tried.
         TransportUnavailable: anything else that keeps us from MAIL.
     """
-    wire = Wire(settings.helo_name, settings.command_timeout, clock)
+    tokens = settings.tokens
+    of_wire = settings.helo_name, settings.command_timeout, clock, observe
+    if tokens is None:
+        who = None
+        if settings.username is not None:
+            who = Credentials(settings.username, settings.password or "")
+        return _opened(settings, context, Wire(*of_wire), who)
+    token = tokens.token()
+    try:
+        who = Credentials(tokens.username, token, is_token=True)
+        return _opened(settings, context, Wire(*of_wire), who)
+    except _TokenRefused as refused:
+        another = tokens.after_refusal(token)
+        if another is None:
+            text = f"{refused.reason}; the token was fresh"
+            raise AuthenticationFailed(settings.name, text) from None
+    who = Credentials(tokens.username, another, is_token=True)
+    return _opened(settings, context, Wire(*of_wire), who)
+
+
+def _opened(
+    settings: SmtpSettings, context: ssl.SSLContext | None, wire: Wire, who: Credentials | None
+) -> Wire:
     try:
         _greet(wire, settings, context)
-        if settings.username is not None:
-            _log_in(wire, settings, settings.username)
-    except _Refused as refusal:
+        if who is not None:
+            private = settings.security != "none" and settings.verify
+            log_in(wire, who, settings.log_in, (settings.host, settings.port), private)
+    except Refused as refusal:
         wire.close()
-        text = f"{wire.phase}: {_discreet(str(refusal), settings)}"
-        for_good = wire.phase is Phase.AUTH and refusal.answer.code >= 500
-        kind = AuthenticationFailed if for_good else TransportUnavailable
-        raise kind(settings.name, text) from None
+        raise _unavailable(settings, wire.phase, refusal, who) from None
+    except NoWayIn as error:
+        wire.close()
+        raise AuthenticationFailed(settings.name, f"{wire.phase}: {error}") from None
     except (OSError, ValueError, Lost) as error:  # ValueError: not a host name
         wire.close()
-        text = f"{wire.phase}: {_discreet(readable(str(error)), settings)}"
+        text = f"{wire.phase}: {_discreet(readable(str(error)), who)}"
         raise TransportUnavailable(settings.name, text) from None
     except BaseException:
         wire.close()
@@ -114,17 +137,27 @@ def open_wire(settings: SmtpSettings, context: ssl.SSLContext | None, clock: Clo
     return wire
 
 
+def _unavailable(
+    settings: SmtpSettings, phase: Phase, refusal: Refused, who: Credentials | None
+) -> TransportUnavailable:
+    text = f"{phase}: {_discreet(str(refusal), who)}"
+    if phase is not Phase.AUTH or refusal.answer.code < 500:
+        return TransportUnavailable(settings.name, text)
+    kind = _TokenRefused if refusal.token else AuthenticationFailed
+    return kind(settings.name, text)
+
+
 def _greet(wire: Wire, settings: SmtpSettings, context: ssl.SSLContext | None) -> None:
     wire.dial(settings.host, settings.port, settings.connect_timeout)
     if settings.security == "tls":
         _encrypt(wire, settings, context)
     wire.phase = Phase.GREETING
-    _must(wire.hear(settings.command_timeout), 220)
+    must(wire.hear(settings.command_timeout), 220)
     _hello(wire)
     if settings.security == "starttls":
         if not wire.has_extn("starttls"):
             raise Lost("the server does not offer STARTTLS, which this account requires")
-        _must(wire.say(Phase.STARTTLS, "STARTTLS"), 220)
+        must(wire.say(Phase.STARTTLS, "STARTTLS"), 220)
         _encrypt(wire, settings, context)
         _hello(wire)
 
@@ -140,43 +173,10 @@ def _hello(wire: Wire) -> None:
     wire.phase = Phase.EHLO
     code, _ = wire.ehlo()
     if code >= 500:
-        _must(wire.say(Phase.EHLO, "HELO", wire.local_hostname), 250)
+        must(wire.say(Phase.EHLO, "HELO", wire.local_hostname), 250)
     elif code != 250:
         raise Lost(f"the server answered {code}")
 
 
-def _log_in(wire: Wire, settings: SmtpSettings, username: str) -> None:
-    """AUTH PLAIN (RFC 4616), else LOGIN; one try, so that no account gets locked by a second."""
-    password = settings.password or ""
-    offered = wire.esmtp_features.get("auth", "").upper().split()
-    wire.phase = Phase.AUTH
-    if "PLAIN" in offered:
-        initial = _base64(f"\0{username}\0{password}")
-        _must(wire.say(Phase.AUTH, "AUTH", f"PLAIN {initial}"), 235)
-    elif "LOGIN" in offered:
-        _must(wire.say(Phase.AUTH, "AUTH", "LOGIN"), 334)
-        _must(wire.say(Phase.AUTH, _base64(username)), 334)
-        _must(wire.say(Phase.AUTH, _base64(password)), 235)
-    else:
-        offer = " ".join(offered) or "no log-in"
-        text = f"auth: the server offers {offer}, and we know PLAIN and LOGIN"
-        raise AuthenticationFailed(settings.name, readable(text))
-
-
-def _must(answer: Answer, code: int) -> None:
-    if answer.code != code:
-        raise _Refused(answer)
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _discreet(text: str, settings: SmtpSettings) -> str:
-    """Without the credentials, which some servers repeat when they refuse them."""
-    username, password = settings.username or "", settings.password or ""
-    plain = _base64(f"\0{username}\0{password}")
-    secrets = (plain, _base64(password), password, _base64(username), username)
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+def _discreet(text: str, who: Credentials | None) -> str:
+    return text if who is None else who.hidden(text)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from worker.core.replies import Phase
 from worker.errors import TransportUnavailable
 from worker.transports import Envelope, Reply
-from worker.transports.opening import SmtpSettings, make_context, open_wire
+from worker.transports.encryption import EncryptionFault, Stamp, make_context, stamp
+from worker.transports.opening import SmtpSettings, open_wire
 from worker.transports.transaction import Transaction, impossible, refused
-from worker.transports.wire import Clock, Lost, Wire
+from worker.transports.wire import Clock, Lost, Observe, Wire, unobserved
 
 __all__ = ["SmtpSettings", "SmtpTransport"]
 
@@ -31,10 +32,17 @@ class SmtpTransport:
     the next mail comes.
     """
 
-    def __init__(self, settings: SmtpSettings, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        clock: Clock = time.monotonic,
+        observe: Observe = unobserved,
+    ) -> None:
         self._settings = settings
+        self._observe = observe
         self._clock = clock
         self._context: ssl.SSLContext | None = None
+        self._stamp: Stamp = ()
         self._wire: Wire | None = None
         self._opened_at = 0.0
         self._used_at = 0.0
@@ -42,6 +50,11 @@ class SmtpTransport:
 
     def __repr__(self) -> str:
         return f"SmtpTransport({self._settings!r})"
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a connection is open over which no mail has gone."""
+        return self._wire is not None and self._mails == 0
 
     def ready(self) -> None:
         """Open a connection, or make sure that the kept one still answers.
@@ -92,8 +105,9 @@ class SmtpTransport:
         text = impossible(envelope, wire)
         if text is not None:
             return refused(envelope, text), False
+        settings = self._settings
         transaction = Transaction(
-            wire, envelope, dot_by, self._settings.answer_timeout, self._clock
+            wire, envelope, dot_by, settings.answer_timeout, self._clock, settings.dsn
         )
         reply = transaction.run()
         stale = transaction.stale and self._mails > 0
@@ -115,15 +129,24 @@ class SmtpTransport:
 
     def _open(self) -> None:
         settings = self._settings
-        if self._context is None and settings.security != "none":
-            try:
-                self._context = make_context(settings)
-            except OSError as error:
-                text = f"TLS cannot be set up with {settings.ca_file}: {error}"
-                raise TransportUnavailable(settings.name, text) from None
-        self._wire = open_wire(settings, self._context, self._clock)
+        if settings.security != "none":
+            self._renew_context()
+        self._wire = open_wire(settings, self._context, self._clock, self._observe)
         self._opened_at = self._used_at = self._clock()
         self._mails = 0
+
+    def _renew_context(self) -> None:
+        """Make the TLS context, and make it anew when a file that it came from was renewed."""
+        settings = self._settings
+        files = settings.ca_file, settings.cert_file, settings.key_file
+        now = stamp(*files)
+        if self._context is not None and now == self._stamp:
+            return
+        try:
+            self._context = make_context(settings.verify, *files)
+        except EncryptionFault as fault:
+            raise TransportUnavailable(settings.name, str(fault)) from None
+        self._stamp = now
 
     def _drop(self) -> None:
         """Close without a word: the connection is dead, or in doubt."""

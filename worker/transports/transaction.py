@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.core.dsn import Dsn
 from worker.core.outcomes import Outcome
 from worker.core.replies import Answer, Phase, classify, overall, slow_down
 from worker.crashpoints import CrashPoint, reach
@@ -56,9 +57,16 @@ class Transaction:
     """
 
     def __init__(
-        self, wire: Wire, envelope: Envelope, dot_by: float, answer_timeout: float, clock: Clock
+        self,
+        wire: Wire,
+        envelope: Envelope,
+        dot_by: float,
+        answer_timeout: float,
+        clock: Clock,
+        dsn: Dsn | None = None,
     ) -> None:
         self.stale = False
+        self._dsn = dsn if dsn is not None and wire.has_extn("dsn") else None
         self._wire = wire
         self._envelope = envelope
         self._dot_by = dot_by
@@ -110,11 +118,14 @@ class Transaction:
             params += " BODY=8BITMIME"
         if self._envelope.smtputf8:
             params += " SMTPUTF8"
+        if self._dsn is not None:
+            params += self._dsn.of_mail(self._envelope.envelope_id)
         return params
 
     def _name_recipients(self) -> Answer:
         for index, recipient in enumerate(self._envelope.recipients):
-            answer = self._wire.say(Phase.RCPT, "RCPT", f"TO:<{recipient}>")
+            params = "" if self._dsn is None else self._dsn.of_recipient(recipient)
+            answer = self._wire.say(Phase.RCPT, "RCPT", f"TO:<{recipient}>{params}")
             if answer.code == 421:
                 break
             outcome = classify(Phase.RCPT, answer.code)

@@ -6,7 +6,8 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from worker.core import replies
 from worker.core.replies import Answer, Phase
@@ -23,6 +24,12 @@ CHUNK = 64 * 1024
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 Clock = Callable[[], float]
+Observe = Callable[[str, float], None]
+"""Is told of a step of the dialogue, and how many seconds it took."""
+
+
+def unobserved(_step: str, _seconds: float) -> None:
+    """Nobody wants to know."""
 
 
 class Lost(Exception):
@@ -54,12 +61,20 @@ class Wire(smtplib.SMTP):
         latest: on `clock`; no command or its answer may take longer than until then.
     """
 
-    def __init__(self, helo_name: str | None, patience: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        helo_name: str | None,
+        patience: float,
+        clock: Clock,
+        observe: Observe = unobserved,
+    ) -> None:
         super().__init__(local_hostname=helo_name)
         self.phase = Phase.CONNECT
         self.patience = patience
         self.latest = float("inf")
         self._clock = clock
+        self._observe = observe
+        self._asked_at = 0.0
         self._deadline = 0.0
         self._unread = bytearray()
 
@@ -74,7 +89,8 @@ class Wire(smtplib.SMTP):
         Raises:
             OSError: it cannot be resolved or reached.
         """
-        self.sock = socket.create_connection((host, port), timeout)
+        with self._timed(Phase.CONNECT):
+            self.sock = socket.create_connection((host, port), timeout)
         # Or the final dot, a small write after the content, waits for the delayed ACK (40 ms).
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -89,7 +105,8 @@ class Wire(smtplib.SMTP):
         if self.sock is None or self._unread:
             raise Lost("the server spoke out of turn before the TLS handshake")
         self.sock.settimeout(timeout)  # the ssl module holds it over the whole handshake
-        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+        with self._timed("tls"):
+            self.sock = context.wrap_socket(self.sock, server_hostname=host)
         self.ehlo_resp = self.helo_resp = None
         self.esmtp_features = {}
         self.does_esmtp = False
@@ -109,7 +126,8 @@ class Wire(smtplib.SMTP):
         Raises:
             Lost: no complete, intelligible answer came.
         """
-        self._deadline = self._clock() + seconds
+        self._asked_at = self._clock()
+        self._deadline = self._asked_at + seconds
         return replies.read(*self.getreply())
 
     def send(self, s: object) -> None:
@@ -124,7 +142,8 @@ class Wire(smtplib.SMTP):
         data = s.encode(self.command_encoding) if isinstance(s, str) else s
         if not isinstance(data, bytes):
             raise TypeError(f"not a command: {type(s)}")
-        self._deadline = min(self._clock() + self.patience, self.latest)
+        self._asked_at = self._clock()
+        self._deadline = min(self._asked_at + self.patience, self.latest)
         self.write(data, self._deadline)
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -149,6 +168,12 @@ class Wire(smtplib.SMTP):
         Raises:
             Lost: it did not come, not whole, or is none in the sense of RFC 5321 section 4.2.
         """
+        try:
+            return self._answer()
+        finally:
+            self._observe(self.phase, self._clock() - self._asked_at)
+
+    def _answer(self) -> tuple[int, bytes]:
         code = b""
         texts: list[bytes] = []
         for _ in range(MOST_LINES):
@@ -177,6 +202,14 @@ class Wire(smtplib.SMTP):
         except OSError as error:
             raise Lost(f"connection lost: {error}", closed=True) from None
         return True
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._observe(step, self._clock() - began)
 
     def _line(self) -> bytes:
         while (end := self._unread.find(b"\n")) < 0:
