@@ -23,13 +23,16 @@ SERVER = text("SELECT id FROM server WHERE name = :name")
 
 BEAT = text("""
     INSERT INTO process AS p
-        (id, server_id, host, pid, version, slots, sms_slots, clock_offset_ms)
-    VALUES (:id, :server_id, :host, :pid, :version, :slots, :sms_slots, :offset)
+        (id, server_id, host, pid, version, slots, sms_slots, clock_offset_ms,
+        stands_in)
+    VALUES (:id, :server_id, :host, :pid, :version, :slots, :sms_slots, :offset, true)
     ON CONFLICT (id) DO UPDATE
     SET beat_at = clock_timestamp(), clock_offset_ms = excluded.clock_offset_ms
 """)
 
 LEAVE = text("DELETE FROM process WHERE id = :id")
+NOTE_LEFT = text("UPDATE server SET left_at = clock_timestamp() WHERE id = :id")
+"""From now on it is silent; stand-ins count from here, since the process's row is gone."""
 
 # Two that leave at once take turns, or each would take the other for one that stays.
 LOCK_SERVER = text("SELECT id FROM server WHERE id = :id FOR NO KEY UPDATE")
@@ -129,6 +132,7 @@ def leave(engine: Engine, worker: WorkerProcess, silent_after: timedelta) -> int
         server_id = _server_id(connection, worker.server)
         connection.execute(LOCK_SERVER, {"id": server_id})
         connection.execute(LEAVE, {"id": worker.id})
+        connection.execute(NOTE_LEFT, {"id": server_id})
         values = {"server_id": server_id, "id": worker.id, "silent_after": silent_after}
         if connection.execute(OTHERS, values).scalar_one():
             return 0

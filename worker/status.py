@@ -17,11 +17,12 @@ from worker.core.forecast import expected_end
 from worker.core.plan import make_plan, open_until
 from worker.outbox import figures
 from worker.outbox.figures import Count, Stranded
+from worker.outbox.in_charge import IN_CHARGE
 
-TASKS = text("""
+TASKS = text(f"""
     SELECT t.id, t.name, t.channel, t.active, t.paused_why, t.cadence, t.plan_days, t.plan_from,
         t.plan_until, t.next_run_at, t.waits_for, c.name AS company, c.time_zone,
-        s.name AS server, s.paused,
+        s.name AS server, s.paused, nullif(o.name, s.name) AS stands_in_for,
         EXISTS (SELECT FROM process p WHERE p.server_id = s.id
                 AND CASE t.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0
                 AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval)) AS alive,
@@ -35,10 +36,11 @@ TASKS = text("""
         (SELECT r.why_not_more FROM task_run r WHERE r.task_id = t.id
          ORDER BY r.started_at DESC LIMIT 1) AS why_not_more
     FROM automatic_task t JOIN company c ON c.id = t.company_id
-    JOIN server s ON s.id = t.server_id JOIN account a ON a.id = t.account_id
+    JOIN server s ON s.id = {IN_CHARGE} JOIN server o ON o.id = t.server_id
+    JOIN account a ON a.id = t.account_id
     LEFT JOIN sms_task k ON k.task_id = t.id
     ORDER BY c.name, t.name
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 SERVERS = text("""
     SELECT s.name, s.paused, count(p.id) AS live, coalesce(sum(p.slots), 0) AS slots,
@@ -90,6 +92,8 @@ class TaskStatus:
     """One automatic task.
 
     Attributes:
+        server: the OAC server in charge of it.
+        stands_in_for: its own OAC server, if another is in charge.
         state: what it does, in a few words.
         channel: email or sms; of SMS, `sent` and `cadence` count segments.
         sent: recipients whose mail was accepted in the last window.
@@ -110,6 +114,7 @@ class TaskStatus:
     next_slot: datetime | None
     end: datetime | None
     zone: ZoneInfo
+    stands_in_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,7 @@ def _task(connection: Connection, row: Row[Any], settings: Settings, now: dateti
         next_slot=row.next_run_at if row.active and row.waits_for != "work" else None,
         end=expected_end(now, waiting, row.cadence, window, plan) if runs else None,
         zone=ZoneInfo(row.time_zone),
+        stands_in_for=row.stands_in_for,
     )
 
 

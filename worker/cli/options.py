@@ -71,6 +71,14 @@ ACCOUNT: Table = {
 
 ANY_TASK: Table = {
     "server": option(str, "OAC server on which it runs."),
+    "stand_in": option(
+        list[str], "OAC server that takes over while that one is silent; several, in order."
+    ),
+    "stand_in_after": option(
+        float,
+        "Seconds of silence until then; default KADENCIA_SILENT_AFTER_SECONDS.",
+        metavar="SECONDS",
+    ),
     "user": option(str, "System user under whom it runs."),
     "establishment": option(
         list[str], "Only messages of this establishment; may be given several times."

@@ -100,7 +100,7 @@ def _balance(one: BalanceStatus) -> str:
 def _row(task: TaskStatus, *, with_company: bool) -> list[Any]:
     name = f"{task.company}: {task.task}" if with_company else task.task
     return [
-        Text(f"{name} ({task.server}{', SMS' if task.channel == Channel.SMS else ''})"),
+        Text(f"{name} ({_where(task)}{', SMS' if task.channel == Channel.SMS else ''})"),
         Text(task.state),
         str(task.backlog),
         f"{task.on_the_way:,}",
@@ -108,6 +108,11 @@ def _row(task: TaskStatus, *, with_company: bool) -> list[Any]:
         _time(task, task.next_slot, "%H:%M:%S"),
         _time(task, task.end, "%d.%m. %H:%M"),
     ]
+
+
+def _where(task: TaskStatus) -> str:
+    own = task.stands_in_for
+    return task.server if own is None else f"{task.server} in place of {own}"
 
 
 def _time(task: TaskStatus, moment: datetime | None, shape: str) -> str:

@@ -15,11 +15,12 @@ class TaskFacts:
     Attributes:
         id: its number; None for messages that no task has released.
         name: as people know it.
-        server: its OAC server.
+        server: the OAC server in charge of it.
+        stands_in_for: its own OAC server, if another is in charge.
         unknown: messages that are unknown.
         attempts: closed and not void.
         rejected: of these.
-        stranded: it is due, and its OAC server has no live process.
+        stranded: it is due, and that OAC server has no live process.
         sms: it sends SMS, not e-mails.
         paused_why: why the product has paused it; None if it has not.
         exhausted_until: a budget is used up until then; None if none is.
@@ -35,6 +36,7 @@ class TaskFacts:
     sms: bool = False
     paused_why: str | None = None
     exhausted_until: datetime | None = None
+    stands_in_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +85,7 @@ class Facts:
     accounts: Sequence[AccountFacts] = ()
     gateways: Sequence[GatewayFacts] = ()
     silent_servers: Collection[str] = ()
+    rejected: int = 0
+    """Documents of the intake."""
+    intake_stuck: bool = False
+    """What was handed in has waited for longer than it takes to restart a server."""

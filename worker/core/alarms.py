@@ -37,6 +37,8 @@ class Kind(StrEnum):
     """An SMTP account refuses our log-in: trying again does not help."""
     SERVER_SILENT = "server-silent"
     TASK_WITHOUT_SERVER = "task-without-server"
+    STAND_IN = "stand-in"
+    """An automatic task runs on another OAC server than its own."""
     FAILURES = "failures"
     """Suspiciously many recipients are refused."""
     STOPPED = "stopped"
@@ -49,6 +51,8 @@ class Kind(StrEnum):
     """Delivery reports are awaited and cannot be had."""
     LOW_BALANCE = "low-balance"
     """An account at EuroSMS is nearly spent."""
+    INTAKE = "intake"
+    """What services handed in by SQL or Celery was rejected, or is not taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def concerns(facts: Facts) -> list[Concern]:
     """
     return [
         *_of_installation(facts),
+        *_of_intake(facts),
         *(one for task in facts.tasks for one in _of_task(task)),
         *(one for account in facts.accounts for one in _of_account(account)),
         *(one for gateway in facts.gateways for one in _of_gateway(gateway)),
@@ -96,6 +101,23 @@ def _of_installation(facts: Facts) -> Iterator[Concern]:
             Kind.STOPPED,
             "installation",
             f"nothing is sent: all sending was stopped ({why}); `kadencia start-all` ends it",
+        )
+
+
+def _of_intake(facts: Facts) -> Iterator[Concern]:
+    if facts.rejected:
+        yield Concern(
+            Kind.INTAKE,
+            "intake:rejected",
+            f"{facts.rejected} documents that services handed in were rejected; see "
+            f"`kadencia intake list`, then retry or dismiss them",
+        )
+    if facts.intake_stuck:
+        yield Concern(
+            Kind.INTAKE,
+            "intake:waiting",
+            "what services handed in by SQL has waited for a minute; see that `kadencia beat` and "
+            "a worker run",
         )
 
 
@@ -122,6 +144,13 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             subject,
             f"{task.name} is due, but its OAC server {task.server} does not run; start "
             f"`kadencia worker --server {task.server}`, or give the task another server",
+        )
+    if task.stands_in_for is not None:
+        yield Concern(
+            Kind.STAND_IN,
+            subject,
+            f"{task.name}: {task.server} stands in for its OAC server {task.stands_in_for}; start "
+            f"`kadencia worker --server {task.stands_in_for}` there again",
         )
     if task.paused_why is not None:
         yield Concern(

@@ -14,6 +14,9 @@ class TaskFacts:
     """An automatic task that takes the message's lane, and what it works with.
 
     Attributes:
+        server: the OAC server in charge of it.
+        own_server: its own, where that is another; "" where nobody looked.
+        has_stand_ins: others are named that take over when that one is silent.
         ahead: ready messages in its lanes that go before this one.
         detour: why it goes through another account than its own; None if it does not.
         broke_until: until when its budget for SMS is used up.
@@ -42,6 +45,8 @@ class TaskFacts:
     free_at: datetime | None = None
     full_domains: frozenset[str] = frozenset()
     domains_free_at: datetime | None = None
+    own_server: str = ""
+    has_stand_ins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def _of_task(task: TaskFacts, facts: Facts) -> Iterator[str]:
         yield "it is paused"
     yield from _of_plan(task.plan, facts.now)
     if not task.server_alive:
-        yield f"its OAC server {task.server} is silent: no worker of it is running"
+        yield _silent(task)
     if task.server_paused:
         yield f"its OAC server {task.server} is paused"
     if task.detour is not None:
@@ -136,6 +141,14 @@ def _of_task(task: TaskFacts, facts: Facts) -> Iterator[str]:
     yield from _of_budgets(task, facts)
     if task.ahead:
         yield f"{task.ahead} message(s) go before it"
+
+
+def _silent(task: TaskFacts) -> str:
+    if task.own_server not in ("", task.server):
+        others = f", which stands in for {task.own_server}, is silent, and no other is there"
+        return f"OAC server {task.server}{others}"
+    none = ", and no stand-in has taken over" if task.has_stand_ins else ""
+    return f"its OAC server {task.server} is silent: no worker of it is running{none}"
 
 
 def _of_plan(plan: Plan | None, now: datetime) -> Iterator[str]:

@@ -15,6 +15,7 @@ from worker import db
 from worker.doctor import servers
 from worker.doctor.findings import Finding, Installation, Level, fault, ok, warning
 from worker.outbox.evidence import UNDER_WAY
+from worker.outbox.in_charge import IN_CHARGE
 
 DEAF_AFTER = timedelta(seconds=60)
 """Chosen: four canaries, one at each recover."""
@@ -33,12 +34,15 @@ PROCESSES = text(f"""
     ORDER BY s.name, p.host, p.pid
 """)  # noqa: S608  no value of anybody's is in it
 
-TASKS = text("""
-    SELECT t.name, t.channel, s.name AS server, s.paused,
+TASKS = text(f"""
+    SELECT t.name, t.channel, s.name AS server, s.paused, o.name AS own_server,
+        ARRAY(SELECT r.name FROM task_stand_in n JOIN server r ON r.id = n.server_id
+              WHERE n.task_id = t.id ORDER BY n.place) AS stand_ins,
         coalesce(t.next_run_at < clock_timestamp() - :late, false) AND i.stopped_at IS NULL AS late
-    FROM automatic_task t JOIN server s ON s.id = t.server_id CROSS JOIN installation i
+    FROM automatic_task t JOIN server s ON s.id = {IN_CHARGE} JOIN server o ON o.id = t.server_id
+    CROSS JOIN installation i
     WHERE t.active ORDER BY t.id
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,16 @@ def tasks(installation: Installation, connection: Connection) -> Iterator[Findin
         yield ok(name, "none is active, so nothing is sent; `kadencia init` sets the first up")
     for row in rows:
         if row not in manned:
-            yield _unmanned(row, name, runs=row.server in {one.server for one in live})
+            yield _unmanned(row, name, live)
         elif row.paused:
             resume = f"`kadencia server resume {row.server}` lets it go on"
             yield warning(name, f"{row.name}: its OAC server {row.server} is paused", resume)
+        elif row.server != row.own_server:
+            yield warning(
+                name,
+                f"{row.name}: {row.server} stands in for its OAC server {row.own_server}",
+                f"start `kadencia worker --server {row.own_server}`; it takes it back by itself",
+            )
     late = [row.name for row in manned if row.late and not row.paused]
     if late:
         yield fault(
@@ -176,11 +186,18 @@ def _takers(live: Sequence[Seen], channel: str) -> set[str]:
     return {one.server for one in live if one.takes(channel)}
 
 
-def _unmanned(row: Row[Any], name: str, *, runs: bool) -> Finding:
-    """A task whose server has no process for it."""
+def _unmanned(row: Row[Any], name: str, live: Sequence[Seen]) -> Finding:
+    """A task of which the server in charge has no process for it."""
     start = f"start `kadencia worker --server {row.server}`"
-    if not runs:
-        return fault(name, f"{row.name}: its OAC server {row.server} does not run", start)
+    others = [one for one in row.stand_ins if one != row.server]
+    ready = [one for one in others if one in _takers(live, row.channel)]
+    if ready:
+        due = f"{row.server} is silent, and {ready[0]} has not taken over yet"
+        wait = "wait for the task's time; then see that `kadencia beat` runs, in the same version"
+        return warning(name, f"{row.name}: its OAC server {due}", wait)
+    alone = f", nor does {' or '.join(others)} that could stand in" if others else ""
+    if row.server not in {one.server for one in live}:
+        return fault(name, f"{row.name}: its OAC server {row.server} does not run{alone}", start)
     what, queue = ("SMS", "eurosms") if row.channel == Channel.SMS else ("e-mails", "email")
     return fault(
         name,

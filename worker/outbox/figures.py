@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from models.states import Channel, MessageState
+from worker.outbox.in_charge import IN_CHARGE
 from worker.outbox.waking import TAKES_LANE
 
 COUNTED_MOST = 10_000
@@ -62,8 +63,8 @@ LANES_WITHOUT_TASK = text(f"""
             SELECT coalesce(array_agg(t.name) FILTER (WHERE NOT t.active), '{{}}') AS paused,
                 coalesce(array_agg(s.name) FILTER (WHERE t.active), '{{}}') AS unmanned,
                 bool_or(t.active AND EXISTS (
-                    SELECT FROM process p WHERE p.server_id = t.server_id)) AS served
-            FROM automatic_task t JOIN server s ON s.id = t.server_id WHERE {TAKES_LANE}) AS taker
+                    SELECT FROM process p WHERE p.server_id = {IN_CHARGE})) AS served
+            FROM automatic_task t JOIN server s ON s.id = {IN_CHARGE} WHERE {TAKES_LANE}) AS taker
         WHERE taker.served IS NOT TRUE)
     SELECT lane.id, lane.company_id, lane.paused, lane.unmanned, waits.messages,
         c.name AS company, b.name AS establishment, named.name AS task,

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from models.states import Waits
+from worker.outbox.in_charge import IN_CHARGE
 
-SWEPT = text("""
+SWEPT = text(f"""
     SELECT t.id, t.channel, t.sweep_no, t.active, t.cadence, t.reserve, t.plan_days, t.plan_from,
         t.plan_until, s.name AS server, s.paused, c.time_zone, a.id AS account_id,
         t.account_id AS own_account_id,
@@ -19,12 +20,12 @@ SWEPT = text("""
         (SELECT k.exhausted_until FROM sms_task k WHERE k.task_id = t.id) AS exhausted_until,
         clock_timestamp() AS now
     FROM automatic_task t
-    JOIN server s ON s.id = t.server_id
+    JOIN server s ON s.id = {IN_CHARGE}
     JOIN company c ON c.id = t.company_id
     JOIN account a ON a.id = coalesce(CAST(:account AS bigint), t.account_id)
     CROSS JOIN installation i
     WHERE t.id = :task
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 # Beat sleeps for up to a second: it must hear of a moment that comes sooner.
 TELL_BEAT = text("SELECT pg_notify('kadencia_task', CAST(:task AS text))")

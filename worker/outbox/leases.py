@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from models.states import Channel, Priority
+from worker.outbox.in_charge import IN_CHARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,18 @@ RETURN = """
 GIVE_BACK = text(RETURN.format("released"))
 TAKE_BACK = text(RETURN.format("sending"))
 
-RETURN_OF_SERVER = text("""
+RETURN_OF_SERVER = text(f"""
     UPDATE message SET state = 'ready', lease = NULL, deadline = NULL,
         why = 'the OAC server stopped before it was begun'
     WHERE state = 'released'
-      AND task_id IN (SELECT t.id FROM automatic_task t WHERE t.server_id = :server)
+      AND task_id IN (SELECT t.id FROM automatic_task t WHERE {IN_CHARGE} = :server)
+""")  # noqa: S608  no value of anybody's is in it
+
+# Passing over locked ones: their claim is under way, and will find who is in charge by itself.
+RETURN_OF_TASK = text("""
+    UPDATE message SET state = 'ready', lease = NULL, deadline = NULL, why = :why
+    WHERE id IN (SELECT id FROM message WHERE state = 'released' AND task_id = :task
+                 FOR UPDATE SKIP LOCKED)
 """)
 
 
@@ -113,3 +121,8 @@ def take_back(connection: Connection, message_id: int, token: uuid.UUID, why: st
 def return_released(connection: Connection, server_id: int) -> int:
     """Put back what a server was given and has not begun; for its ordered stop."""
     return connection.execute(RETURN_OF_SERVER, {"server": server_id}).rowcount
+
+
+def return_released_of_task(connection: Connection, task_id: int, why: str) -> int:
+    """Put back what the server was given that was in charge of a task, and has not begun."""
+    return connection.execute(RETURN_OF_TASK, {"task": task_id, "why": why}).rowcount

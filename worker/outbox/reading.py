@@ -17,6 +17,7 @@ from worker.core.fallback import detour, in_charge
 from worker.core.plan import make_plan
 from worker.outbox import routes
 from worker.outbox.backlog import lanes_of
+from worker.outbox.in_charge import IN_CHARGE
 from worker.outbox.waking import TAKES_LANE
 
 AHEAD_MOST = 100_000  # chosen: counting further tells nobody more
@@ -85,12 +86,15 @@ RECEIPTS = text("""
 
 TAKERS = text(f"""
     SELECT t.id, t.name, t.active, t.plan_days, t.plan_from, t.plan_until, t.cadence, t.reserve,
-        v.name AS server, v.paused, k.exhausted_until,
+        v.name AS server, o.name AS own_server, v.paused,
+        EXISTS (SELECT FROM task_stand_in n WHERE n.task_id = t.id) AS has_stand_ins,
+        k.exhausted_until,
         EXISTS (SELECT FROM process p WHERE p.server_id = v.id
             AND p.beat_at > clock_timestamp() - :silent_after) AS alive
     FROM lane l
     JOIN automatic_task t ON t.company_id = l.company_id
-    JOIN server v ON v.id = t.server_id
+    JOIN server v ON v.id = {IN_CHARGE}
+    JOIN server o ON o.id = t.server_id
     LEFT JOIN sms_task k ON k.task_id = t.id
     WHERE l.id = :lane AND {TAKES_LANE}
     ORDER BY t.id
@@ -257,6 +261,8 @@ def _taker(connection: Connection, one: Row[Any], row: Row[Any], silent_after: t
         active=one.active,
         plan=plan,
         server=one.server,
+        own_server=one.own_server,
+        has_stand_ins=one.has_stand_ins,
         server_alive=one.alive,
         server_paused=one.paused,
         account=account.name,

@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from worker.outbox.in_charge import IN_CHARGE
+
 KEPT_BY_GATEWAY = timedelta(days=7)
 """How long after its sending the gateway tells of an SMS (EuroSMS 3.1.15 chapter 9.4)."""
 ASK_ALONE_AFTER = timedelta(days=6, hours=12)
@@ -40,7 +42,7 @@ ENSURE = text("""
 # Not after a restore before a person has released it: a copy that somebody only tries out must
 # not take the reports from the one that sends. A paused task or server still wants its reports, and
 # so does an account from which its task was moved away: then any server will do.
-DUE = text("""
+DUE = text(f"""
     UPDATE eurosms_poll p SET next_at = clock_timestamp() + CASE
         WHEN due.watched THEN make_interval(secs => due.poll_seconds)
         ELSE CAST(:quiet AS interval) END
@@ -58,7 +60,7 @@ DUE = text("""
             SELECT s.name AS server,
                 EXISTS (
                     SELECT FROM automatic_task t JOIN eurosms_account e USING (account_id)
-                    WHERE t.server_id = s.id AND e.base_url = d.base_url
+                    WHERE {IN_CHARGE} = s.id AND e.base_url = d.base_url
                       AND e.integration_id = d.integration_id) AS sends
             FROM server s
             WHERE EXISTS (
@@ -72,7 +74,7 @@ DUE = text("""
         FOR UPDATE OF d SKIP LOCKED) AS due
     WHERE p.id = due.id
     RETURNING p.id AS poll_id, due.server
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 # Where nothing was awaited, the next poll may be far away. Nearly always it is not, and no row is
 # changed.

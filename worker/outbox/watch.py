@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
+from worker.outbox.in_charge import IN_CHARGE
 
 FAILURES_WINDOW = timedelta(minutes=15)
 STRANDED_AFTER = timedelta(seconds=60)
@@ -31,8 +32,10 @@ ATTEMPTS = text("""
 """)
 
 # Beat makes a task due when there is mail for it, and passes over one without a server.
-TASKS = text("""
-    SELECT t.id, t.name, s.name AS server, t.channel = 'sms' AS sms, t.paused_why,
+TASKS = text(f"""
+    SELECT t.id, t.name, s.name AS server,
+        CASE WHEN t.active AND s.id <> o.id THEN o.name END AS stands_in_for,
+        t.channel = 'sms' AS sms, t.paused_why,
         CASE WHEN t.active AND k.exhausted_until > clock_timestamp() THEN k.exhausted_until END
             AS exhausted_until,
         coalesce(t.next_run_at < clock_timestamp() - :stranded_after, false)
@@ -40,10 +43,11 @@ TASKS = text("""
             SELECT FROM process p
             WHERE p.server_id = s.id AND p.beat_at > clock_timestamp() - :silent_after
               AND CASE t.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0) AS stranded
-    FROM automatic_task t JOIN server s ON s.id = t.server_id
+    FROM automatic_task t JOIN server s ON s.id = {IN_CHARGE}
+    JOIN server o ON o.id = t.server_id
     LEFT JOIN sms_task k ON k.task_id = t.id
     ORDER BY t.id
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 ACCOUNTS = text("""
     SELECT id, name, breaker_failures, breaker_until, coalesce(breaker_why, '') AS why,
@@ -84,10 +88,18 @@ SILENT = text("""
 """)
 
 
+INTAKE = text("""
+    SELECT (SELECT count(*) FROM intake WHERE state = 'rejected') AS rejected,
+        EXISTS (SELECT FROM intake WHERE state = 'waiting'
+            AND created_at < statement_timestamp() - :stranded_after) AS stuck
+""")
+
+
 def facts(connection: Connection, silent_after: timedelta) -> Facts:
     """Everything that an alarm can come from, as it is now."""
     installation = connection.execute(INSTALLATION).one()
     accounts = connection.execute(ACCOUNTS).all()
+    intake = connection.execute(INTAKE, {"stranded_after": STRANDED_AFTER}).one()
     return Facts(
         stopped_why=installation.stopped_why,
         restored=installation.restored,
@@ -98,6 +110,8 @@ def facts(connection: Connection, silent_after: timedelta) -> Facts:
         ],
         gateways=gateways(connection),
         silent_servers=list(connection.execute(SILENT, {"silent_after": silent_after}).scalars()),
+        rejected=intake.rejected,
+        intake_stuck=intake.stuck,
     )
 
 
@@ -117,6 +131,7 @@ def _tasks(connection: Connection, silent_after: timedelta) -> list[TaskFacts]:
             id=row.id,
             name=row.name,
             server=row.server,
+            stands_in_for=row.stands_in_for,
             unknown=unknown.get(row.id, 0),
             attempts=attempts[row.id].attempts if row.id in attempts else 0,
             rejected=attempts[row.id].rejected if row.id in attempts else 0,

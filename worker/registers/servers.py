@@ -15,6 +15,7 @@ from worker.core.content import shown
 from worker.outbox import figures
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import find, refuse_taken
+from worker.registers.stand_ins import in_charge
 
 
 def add_server(connection: Connection, name: str) -> int:
@@ -111,12 +112,12 @@ def _set_paused(connection: Connection, name: str, paused: bool) -> bool:
     values = {"paused": paused}
     changed = audit.change(connection, Server, "server", server.id, values, action=action)
     if changed and not paused:
-        waking.wake(connection, server_id=server.id)
+        waking.wake(connection, server=server.id)
     return bool(changed)
 
 
 def _tasks(connection: Connection, server_id: int) -> list[int]:
-    query = select(AutomaticTask.id).where(AutomaticTask.server_id == server_id)
+    query = select(AutomaticTask.id).where(in_charge() == server_id)
     return list(connection.execute(query).scalars())
 
 

@@ -12,7 +12,8 @@ from models.fleet import Server
 from models.organisation import Establishment
 from models.states import Channel
 from worker.core.content import shown
-from worker.registers import RegisterError, audit, waking
+from worker.registers import RegisterError, audit, stand_ins, waking
+from worker.registers.accounts import check_ranges
 from worker.registers.fallbacks import set_fallbacks
 from worker.registers.naming import ACCOUNTS, find, find_account, refuse_taken
 from worker.registers.task_rules import DEFAULTS, check_numbers, normalised
@@ -21,7 +22,9 @@ from worker.registers.users import administrator, system_user
 ACCOUNT_PARTS = {Channel.EMAIL: "smtp", Channel.SMS: "eurosms"}
 """How the account of a task is named, by its channel."""
 
-PARTS = frozenset({"server", "user", "establishments", "by", "fallbacks", *ACCOUNT_PARTS.values()})
+PARTS = frozenset(
+    {"server", "user", "establishments", "by", "fallbacks", "stand_ins", *ACCOUNT_PARTS.values()}
+)
 """What a task refers to by name; the rest are columns."""
 
 
@@ -52,6 +55,8 @@ def make_task(
     _write_establishments(connection, company.id, made, places)
     if "fallbacks" in values:
         set_fallbacks(connection, company, made, values["fallbacks"])
+    if "stand_ins" in values:
+        stand_ins.set_stand_ins(connection, made, values["stand_ins"])
     _log_ceiling(connection, made, None, values)
     if columns.get("active"):
         waking.wake(connection, id=made)
@@ -70,6 +75,8 @@ def change_task(
     check_numbers({**task._mapping, **columns}, Channel(task.channel))
     if columns.get("name", task.name) != task.name:
         refuse_taken(connection, AutomaticTask, columns["name"], company.id)
+    if columns.get("server_id", task.server_id) != task.server_id:  # it is in charge at once
+        columns |= {"acting_server_id": None, "back_since": None}
     changed: dict[str, Any] = {}
     if columns:
         changed = audit.change(connection, AutomaticTask, "task", task.id, columns)
@@ -77,6 +84,8 @@ def change_task(
         changed |= _change_establishments(connection, company, task, values["establishments"])
     if "fallbacks" in values or "account_id" in changed:
         changed |= set_fallbacks(connection, company, task.id, values.get("fallbacks"))
+    if "stand_ins" in values or "server_id" in changed:
+        changed |= stand_ins.set_stand_ins(connection, task.id, values.get("stand_ins"))
     _log_ceiling(connection, task.id, task.cadence_ceiling, values)
     return changed
 
@@ -86,6 +95,7 @@ def _columns(
 ) -> dict[str, Any]:
     """Columns of `models.automation.AutomaticTask`, with names turned into ids."""
     columns = normalised({name: v for name, v in values.items() if name not in PARTS})
+    check_ranges(columns, stand_ins.AFTER)
     if "server" in values:
         columns["server_id"] = find(connection, Server, values["server"]).id
     if "user" in values:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy.orm import aliased
 
 from models.automation import Account, AutomaticTask, TaskRun
 from models.fleet import Server
 from models.organisation import Company, User
 from models.states import Channel
 from worker.outbox import figures
+from worker.registers import stand_ins
 from worker.registers.fallbacks import fallbacks_of
 from worker.registers.plans import plan_text
 from worker.registers.sms_tasks import sms_settings, spent
@@ -42,6 +45,7 @@ SETTINGS = (
     "retry_longest",
     "most_attempts",
     "unknown_policy",
+    "stand_in_after",
     "sweep_no",
     "created_at",
 )
@@ -75,6 +79,8 @@ def shown_task(
         **_line(connection, row, window, longest),
         "paused_why": row.paused_why,
         "establishments": places or "all",
+        "stand_ins": stand_ins.stand_ins_of(connection, row.id),
+        "in_charge": row.in_charge,
         **_own(connection, row),
         **{name: getattr(row, name) for name in SETTINGS},
     }
@@ -90,7 +96,7 @@ def _own(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 
 
 def journal(connection: Connection, task: Row[Any], most: int) -> list[dict[str, Any]]:
-    """The last runs of an automatic task, newest first."""
+    """The last runs of an automatic task, and changes of its server, newest first."""
     found = connection.execute(
         select(
             TaskRun.started_at,
@@ -104,21 +110,37 @@ def journal(connection: Connection, task: Row[Any], most: int) -> list[dict[str,
         .order_by(TaskRun.started_at.desc())
         .limit(most)
     )
-    return [dict(row._mapping) for row in found]
+    runs = [{**row._mapping, "event": None} for row in found]
+    changes = [_entry(one) for one in stand_ins.changes(connection, task.id, most)]
+    newest = sorted([*runs, *changes], key=lambda entry: entry["started_at"], reverse=True)
+    return newest[:most]
+
+
+def _entry(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change of the server in charge, as an entry of the journal."""
+    return {
+        "started_at": change["at"],
+        "ended_at": change["at"],
+        **dict.fromkeys(("sweeps", "released", "last_sweep_at", "why_not_more")),
+        "event": f"{change['to']} takes over from {change['from']}: {change['why']}",
+    }
 
 
 def _listing() -> Select[Any]:
+    acting = aliased(Server)
     return (
         select(
             AutomaticTask.__table__,
             Company.name.label("company"),
             Company.time_zone,
             Server.name.label("server"),
+            acting.name.label("in_charge"),
             User.name.label("user"),
             Account.name.label("account"),
         )
         .join(Company, Company.id == AutomaticTask.company_id)
         .join(Server, Server.id == AutomaticTask.server_id)
+        .join(acting, acting.id == stand_ins.in_charge())
         .join(User, User.id == AutomaticTask.user_id)
         .join(Account, Account.id == AutomaticTask.account_id)
     )

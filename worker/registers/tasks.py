@@ -25,8 +25,9 @@ def create_task(connection: Connection, company: Row[Any], values: Mapping[str, 
         connection: the caller's transaction.
         company: the row of the company whose messages it sends.
         values: columns of `models.automation.AutomaticTask`; in place of ids the names
-            `server`, `user` and `smtp`, lists of names `establishments` and `fallbacks` (SMTP
-            accounts), and with a `cadence_ceiling` the administrator who answers for it, `by`.
+            `server`, `user` and `smtp`, lists of names `establishments`, `fallbacks` (SMTP
+            accounts) and `stand_ins` (OAC servers), and with a `cadence_ceiling` the administrator
+            who answers for it, `by`.
 
     Returns:
         Its id.

@@ -6,12 +6,15 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from models.automation import AutomaticTask
 from models.smtp import TaskAccount
+from worker.registers.stand_ins import in_charge
 
 CHANNEL = "kadencia_task"
 """Beat listens to it; the payload is the automatic task's id."""
 
 
-def wake(connection: Connection, account: int | None = None, **of: int) -> int:
+def wake(
+    connection: Connection, account: int | None = None, server: int | None = None, **of: int
+) -> int:
     """Have active automatic tasks swept as soon as this transaction is committed.
 
     Changes of a task's own row do that by a trigger; this is for all that it depends on.
@@ -19,7 +22,8 @@ def wake(connection: Connection, account: int | None = None, **of: int) -> int:
     Args:
         connection: the caller's transaction.
         account: only tasks that have it, as their own or to fall back to.
-        of: columns to choose them by, as `server_id=3`; none for all.
+        server: only tasks that this OAC server is in charge of.
+        of: columns to choose them by, as `id=3`; none for all.
 
     Returns:
         How many were woken.
@@ -29,6 +33,8 @@ def wake(connection: Connection, account: int | None = None, **of: int) -> int:
     if account is not None:
         others = select(TaskAccount.task_id).where(TaskAccount.account_id == account)
         chosen.append(or_(columns.account_id == account, columns.id.in_(others)))
+    if server is not None:
+        chosen.append(in_charge() == server)
     # Always in the same order, so that two that wake the same tasks cannot deadlock.
     ordered = select(columns.id).where(columns.active, *chosen).order_by(columns.id)
     ids = list(connection.execute(ordered.with_for_update()).scalars())

@@ -28,6 +28,15 @@ COLUMNS = [
     "waits_for",
     "next_run_at",
 ]
+JOURNAL = [
+    "started_at",
+    "ended_at",
+    "sweeps",
+    "released",
+    "last_sweep_at",
+    "why_not_more",
+    "event",
+]
 
 
 def listing(company: CompanyOption = None, as_json: JsonOption = False) -> None:
@@ -68,7 +77,7 @@ def journal(
     company: CompanyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last runs of an automatic task, newest first.
+    """Show the last runs of an automatic task, and which server took it over; newest first.
 
     Example: kadencia task journal Pošta --most 5
     """
@@ -76,8 +85,7 @@ def journal(
         owner = find_company(connection, company)
         task = register.find_task(connection, owner, name)
         rows = task_views.journal(connection, task, most)
-    columns = ["started_at", "ended_at", "sweeps", "released", "last_sweep_at", "why_not_more"]
-    show_rows(rows, columns, as_json, zone_of(owner))
+    show_rows(rows, JOURNAL, as_json, zone_of(owner))
 
 
 def _local(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,9 @@ EverywhereOption = Annotated[bool, typer.Option("--all-establishments", help="No
 NoFallbackOption = Annotated[
     bool, typer.Option("--no-fallback", help="Its own SMTP account and no other.")
 ]
+NoStandInsOption = Annotated[
+    bool, typer.Option("--no-stand-ins", help="No other OAC server takes over.")
+]
 NewNameOption = Annotated[str | None, typer.Option("--name", help="As it shall be called.")]
 PausedOption = Annotated[bool, typer.Option("--paused", help="Release nothing yet.")]
 
@@ -37,6 +40,8 @@ def task_values(given: Mapping[str, Any]) -> dict[str, Any]:
     values |= {name: per_hour(str(values[name])) for name in RATES if name in values}
     if "establishment" in values:
         values["establishments"] = values.pop("establishment")
+    if "stand_in" in values:
+        values["stand_ins"] = values.pop("stand_in")
     if "fallback" in values:
         values["fallbacks"] = values.pop("fallback")
     if "unknown_policy" in values:
@@ -74,6 +79,7 @@ def change(
     new_name: NewNameOption = None,
     always: AlwaysOption = False,
     everywhere: EverywhereOption = False,
+    no_stand_ins: NoStandInsOption = False,
     no_fallback: NoFallbackOption = False,
     company: CompanyOption = None,
     *,
@@ -83,7 +89,7 @@ def change(
 
     Example: kadencia task set Pošta --cadence 600 --days mon-fri --hours 08:00-17:30
     """
-    values = task_values(given) | lifted(given, new_name, always, everywhere)
+    values = task_values(given) | lifted(given, new_name, always, everywhere, no_stand_ins)
     values |= {"envelope_sender": None} if values.get("envelope_sender") == "" else {}
     _refuse_both(no_fallback, given, ("fallback",), "--no-fallback")
     values |= {"fallbacks": []} if no_fallback else {}
@@ -95,7 +101,11 @@ def change(
 
 
 def lifted(
-    given: Mapping[str, Any], new_name: str | None, always: bool, everywhere: bool
+    given: Mapping[str, Any],
+    new_name: str | None,
+    always: bool,
+    everywhere: bool,
+    no_stand_ins: bool,
 ) -> dict[str, Any]:
     """What a changed task is called, and which of its bounds end.
 
@@ -106,10 +116,12 @@ def lifted(
     _refuse_both(everywhere, given, ("establishment",), "--all-establishments")
     values: dict[str, Any] = dict(NO_PLAN) if always else {}
     values |= {"establishments": []} if everywhere else {}
+    _refuse_both(no_stand_ins, given, ("stand_in",), "--no-stand-ins")
+    values |= {"stand_ins": []} if no_stand_ins else {}
     return values | ({"name": new_name} if new_name is not None else {})
 
 
 def _refuse_both(flag: bool, given: Mapping[str, Any], names: tuple[str, ...], word: str) -> None:
-    used = [f"--{name}" for name in names if name in given]
+    used = [f"--{name.replace('_', '-')}" for name in names if name in given]
     if flag and used:
         raise CommandError(f"{word} and {used[0]} exclude each other; give one")

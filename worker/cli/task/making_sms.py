@@ -13,6 +13,7 @@ from worker.cli.task.making import (
     AlwaysOption,
     EverywhereOption,
     NewNameOption,
+    NoStandInsOption,
     PausedOption,
     lifted,
     task_values,
@@ -93,6 +94,7 @@ def change(
     new_name: NewNameOption = None,
     always: AlwaysOption = False,
     everywhere: EverywhereOption = False,
+    no_stand_ins: NoStandInsOption = False,
     company: CompanyOption = None,
     *,
     given: dict[str, Any],
@@ -101,7 +103,7 @@ def change(
 
     Example: kadencia task set-sms SMS --budget-day 5 --no-diacritics
     """
-    values = sms_task_values(given) | lifted(given, new_name, always, everywhere)
+    values = sms_task_values(given) | lifted(given, new_name, always, everywhere, no_stand_ins)
     values |= {budget: None for budget in BUDGETS if values.get(budget) == 0}
     with context.transaction() as connection:
         owner = find_company(connection, company)

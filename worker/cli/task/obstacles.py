@@ -28,7 +28,8 @@ def obstacles(connection: Connection, task: Row[Any], company: Row[Any]) -> list
     if installation(connection)["stopped_at"] is not None:
         found.append("sending is stopped for the whole installation (`kadencia start-all`)")
     channel = Channel(task.channel)
-    if not servers.is_alive(connection, task.server_id, context.silent_after(), channel):
+    server_id = task.acting_server_id or task.server_id
+    if not servers.is_alive(connection, server_id, context.silent_after(), channel):
         what = "SMS" if channel is Channel.SMS else "e-mails"
         found.append(
             f"no worker of its OAC server is alive that sends {what} (`kadencia server list`)"
