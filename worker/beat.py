@@ -18,8 +18,9 @@ from celery import beat
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings.names import Task, eurosms_reports_queue, sweep_queue
+from settings.names import CONTROL_QUEUE, Task, eurosms_reports_queue, sweep_queue
 from worker import bootstrap, db, stand_ins
+from worker.measures import BEAT_TICK
 from worker.outbox import sms_polls, waking
 from worker.outbox.in_charge import IN_CHARGE
 
@@ -34,7 +35,10 @@ AWAY_SECONDS = 1.0
 OPTIONS = {"expires": 3600}
 """Of a poll, as of the static entries: while no process takes them, they would pile up."""
 
-CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task")
+CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task", "kadencia_intake")
+
+INTAKE_SECONDS = 0.1
+"""Chosen: what is handed in meanwhile is taken in by one task."""
 
 # The 30 s are a net for a sweep that is lost: a sweep itself sets the true next time.
 TAKE_DUE = text(f"""
@@ -83,6 +87,8 @@ class Scheduler(beat.Scheduler):
         self._engine: Engine = bootstrap.make_engine(settings, "beat")
         self._listener: Any = None
         self._net_at = 0.0
+        self._intake_at = 0.0
+        self._intake_waits = False
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Run what is due of both, then wait for a notification or the next due moment.
@@ -90,6 +96,7 @@ class Scheduler(beat.Scheduler):
         Returns:
             How long Celery's loop is to sleep in addition: 0.
         """
+        BEAT_TICK.set(time.time())
         seconds = min(super().tick(*args, **kwargs) or 0.0, IDLE_SECONDS)
         try:
             self._listen()
@@ -105,7 +112,8 @@ class Scheduler(beat.Scheduler):
                 due = connection.execute(TAKE_DUE, {"silent_after": self._silent_after}).all()
                 polls = sms_polls.due(connection, self._silent_after)
                 ahead = self._until_next(connection)
-            if not all([self._publish(due), self._publish_polls(polls)]):
+            published = self._publish(due), self._publish_polls(polls), self._publish_take_in()
+            if not all(published):
                 ahead = AWAY_SECONDS
             select.select([self._listener], [], [], max(min(seconds, ahead), 0.0))
         except (SQLAlchemyError, psycopg2.Error, OSError) as error:
@@ -129,7 +137,8 @@ class Scheduler(beat.Scheduler):
 
     def _until_next(self, connection: Connection) -> float:
         sweep: timedelta = connection.execute(NEXT_DUE).scalar_one()
-        return min(sweep, sms_polls.until_next(connection)).total_seconds()
+        ahead = min(sweep, sms_polls.until_next(connection)).total_seconds()
+        return min(ahead, INTAKE_SECONDS) if self._intake_waits else ahead
 
     def _publish(self, due: Any) -> bool:
         for number, row in enumerate(due):
@@ -158,6 +167,18 @@ class Scheduler(beat.Scheduler):
                 return False
         return True
 
+    def _publish_take_in(self) -> bool:
+        if not self._intake_waits or time.monotonic() < self._intake_at:
+            return True
+        try:
+            self.app.send_task(Task.TAKE_IN, queue=CONTROL_QUEUE, **OPTIONS)
+        except Exception as error:
+            log.warning("Redis is away", error=type(error).__name__)
+            return False
+        self._intake_waits = False
+        self._intake_at = time.monotonic() + INTAKE_SECONDS
+        return True
+
     def _listen(self) -> None:
         if self._listener is not None:
             return
@@ -171,12 +192,15 @@ class Scheduler(beat.Scheduler):
                 cursor.execute(f"LISTEN {channel}")
         self._listener = listener
         self._net_at = 0.0  # what was said meanwhile, nobody heard
+        self._intake_waits = True
 
     def _hear(self) -> None:
         self._listener.poll()
         # Anybody may notify; what is no number is not from us.
         said = {(n.channel, n.payload) for n in self._listener.notifies if n.payload.isdecimal()}
         self._listener.notifies.clear()
+        if any(channel == "kadencia_intake" for channel, _ in said):
+            self._intake_waits = True
         lanes = sorted(int(n) for channel, n in said if channel == "kadencia_ready")
         urgent = sorted(int(n) for channel, n in said if channel == "kadencia_urgent")
         if lanes or urgent:

@@ -7,6 +7,7 @@ that a password or an address which a library puts into its own message is maske
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from typing import TextIO
@@ -53,10 +54,11 @@ def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
         stream: where to; the supervisor reads a process's standard error.
     """
     render = _as_json() if settings.log_format == "json" else as_text
+    prepare = [*_PREPARE, _signature(settings)]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *_PREPARE],
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *prepare],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -74,7 +76,7 @@ def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            *_PREPARE,
+            *prepare,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -89,6 +91,19 @@ _PREPARE: list[Processor] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+def _signature(settings: Settings) -> Processor:
+    """Adds which of a fleet's processes wrote a line, if it belongs to an OAC server."""
+
+    def sign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if settings.server is not None:
+            event.setdefault("server", settings.server)
+            event.setdefault("worker", (settings.process or "alone")[:8])
+            event.setdefault("pid", os.getpid())
+        return event
+
+    return sign
 
 
 def _quieten(level: str) -> None:

@@ -14,6 +14,7 @@ from settings import Settings
 from settings.names import SERVER_NAME
 from worker import logs
 from worker.cli import context
+from worker.cli.measuring import MetricsPortOption, measure_here, measured_processes
 from worker.cli.output import CommandError
 
 
@@ -35,6 +36,7 @@ def worker(
     sms_processes: Annotated[
         int, typer.Option(min=1, max=200, help="How many SMS, and polls for reports, at once.")
     ] = 2,
+    metrics_port: MetricsPortOption = None,
 ) -> None:
     """Sweep and send for an OAC server, until Ctrl-C or SIGTERM.
 
@@ -58,14 +60,16 @@ def worker(
         processes if Queue.EMAIL in taken else 0,
         sms_processes if Queue.EUROSMS in taken else 0,
     )
-    code = fleet.run(
-        settings,
-        context.engine(),
-        worker,
-        environment=_environment(settings),
-        out=sys.stdout,
-        publish=app.send_task,
-    )
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    with measured_processes(settings.metrics_host, port) as measuring:
+        code = fleet.run(
+            settings,
+            context.engine(),
+            worker,
+            environment=_environment(settings) | measuring,
+            out=sys.stdout,
+            publish=app.send_task,
+        )
     raise typer.Exit(code)
 
 
@@ -92,7 +96,7 @@ def check_queues(given: str) -> set[str]:
     return names
 
 
-def beat() -> None:
+def beat(metrics_port: MetricsPortOption = None) -> None:
     """Enqueue the sweeps of automatic tasks that are due, and the periodic work.
 
     Run it once, twice or more often: any number shares the work, and none leads.
@@ -106,6 +110,7 @@ def beat() -> None:
     settings = context.settings()
     logs.configure(settings)
     context.engine().dispose()  # the schema was checked; beat has an engine of its own
+    measure_here(settings.metrics_host, metrics_port)
     service = Service(app, scheduler_cls="worker.beat:Scheduler")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine, Row
 
+from models.states import Channel
 from settings import Settings
 from worker.accounts import smtp_settings
 from worker.core.content import ContentError
@@ -22,7 +23,9 @@ from worker.crashpoints import CrashPoint, reach
 from worker.delivery.kept import Kept
 from worker.delivery.letters import Addressed, address, answer_of
 from worker.delivery.sender import Sender
+from worker.delivery.steps import Step, measured, taking
 from worker.errors import TransportUnavailable
+from worker.measures import CONNECTIONS, SMTP_SECONDS
 from worker.outbox import bodies, breakers, claims, leases
 from worker.outbox.bodies import StoredBody
 from worker.outbox.claims import Claim
@@ -61,6 +64,8 @@ class Delivery(Sender):
         worker: how this process is called in the evidence.
     """
 
+    channel = Channel.EMAIL
+
     def __init__(
         self,
         engine: Engine,
@@ -73,7 +78,10 @@ class Delivery(Sender):
         super().__init__(engine, throttle, settings, server, worker)
         self._transports = Kept(
             lambda account: SmtpTransport(
-                smtp_settings(account, vault, settings.answer_timeout_seconds)
+                smtp_settings(account, vault, settings.answer_timeout_seconds),
+                observe=lambda phase, seconds: SMTP_SECONDS.observe(
+                    seconds, account=account.id, phase=str(phase)
+                ),
             ),
             OF_CONNECTION,
         )
@@ -111,6 +119,7 @@ class Delivery(Sender):
             return None
         return account
 
+    @measured(Step.CONNECT)
     def _connected(self, account: Row[Any], message_id: int, token: UUID) -> SmtpTransport | None:
         try:
             transport = self._transports.of(account)
@@ -119,6 +128,7 @@ class Delivery(Sender):
             self.give_back(message_id, token, str(error))
             self.trip(account.id, str(error))
             return None
+        CONNECTIONS.add(account=account.id, how="opened" if transport.fresh else "reused")
         return transport
 
     def _send_over(
@@ -142,7 +152,8 @@ class Delivery(Sender):
             return
         reach(CrashPoint.PERMITTED)
         try:
-            reply = transport.send(addressed.envelope, dot_by)
+            with taking(self.channel, Step.HAND_OVER):
+                reply = transport.send(addressed.envelope, dot_by)
         except TransportUnavailable as error:
             self.undo(claim, asking, str(error))
             self.trip(account.id, str(error))

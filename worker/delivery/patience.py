@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from worker import db
+from worker.measures import DATABASE_WAITS
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def persist(engine: Engine, write: Callable[[Connection], T], seconds: float) ->
             if not is_away(error) or time.monotonic() > give_up:
                 raise
             log.warning("the database is away", error=type(error).__name__)
+            DATABASE_WAITS.add()
             # 30 doublings are beyond any pause, and a float holds them.
             time.sleep(min(0.1 * 2 ** min(failures, 30), LONGEST_PAUSE_SECONDS))
     raise AssertionError("unreachable")

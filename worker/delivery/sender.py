@@ -13,10 +13,13 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from models.states import Channel
 from settings import Settings
 from worker import db
 from worker.delivery.patience import is_away, persist
 from worker.delivery.permits import Permits
+from worker.delivery.steps import Step, measured
+from worker.measures import HAND_OVERS
 from worker.outbox import breakers, claims, leases, settling
 from worker.outbox.answers import Answer
 from worker.outbox.claims import Claim
@@ -35,7 +38,12 @@ class Sender:
         settings: deadlines and time-outs.
         server: this process's OAC server.
         worker: how this process is called in the evidence.
+
+    Attributes:
+        channel: over which it sends.
     """
+
+    channel: Channel
 
     def __init__(
         self, engine: Engine, throttle: Throttle, settings: Settings, server: str, worker: str
@@ -71,6 +79,7 @@ class Sender:
             deadline=timedelta(seconds=self._settings.sending_deadline_seconds),
         )
 
+    @measured(Step.CLAIM)
     def claimed(
         self, message_id: int, token: UUID, take: Callable[[Connection], T | None]
     ) -> T | None:
@@ -90,6 +99,7 @@ class Sender:
         """Put a message back that was not claimed."""
         self.persist(lambda c: leases.give_back(c, message_id, token, why))
 
+    @measured(Step.PERMIT)
     def permit(self, claim: Claim) -> Asking | None:
         """Ask for the permit of a claim; without one the claim is undone, and None returned."""
         asking = self._permits.asking(claim)
@@ -111,6 +121,7 @@ class Sender:
         self.persist(lambda c: settling.fail(c, claim.message_id, claim.attempt, why))
         log.warning("cannot be sent", message=claim.message_id, why=why)
 
+    @measured(Step.SETTLE)
     def settle(self, claim: Claim, answer: Answer, answered_at: float) -> str | None:
         """Write what the far side made of a hand-over; returns the message's new state.
 
@@ -119,6 +130,7 @@ class Sender:
             answer: the far side's.
             answered_at: when it came, monotonic.
         """
+        HAND_OVERS.add(account=claim.account_id, channel=self.channel, outcome=answer.outcome.value)
         jitter = random.random()  # noqa: S311  spreads retries, guards nothing
 
         def write(connection: Connection) -> str | None:

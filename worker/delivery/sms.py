@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine, Row
 
+from models.states import Channel
 from settings import Settings
 from worker.core.content import ContentError
 from worker.core.eurosms_answers import SendAnswer
@@ -20,9 +21,11 @@ from worker.core.outcomes import Outcome
 from worker.crashpoints import CrashPoint, reach
 from worker.delivery.kept import Kept
 from worker.delivery.sender import Sender
+from worker.delivery.steps import Step, taking
 from worker.errors import TransportUnavailable
 from worker.eurosms import EuroSms, Sms, flags_of
 from worker.eurosms_accounts import eurosms_settings
+from worker.measures import GATEWAY_SECONDS
 from worker.outbox import breakers, leases, settling, sms_claims
 from worker.outbox.answers import Answer, RecipientAnswer
 from worker.outbox.claims import Claim
@@ -60,6 +63,8 @@ class SmsDelivery(Sender):
         server: this process's OAC server.
         worker: how this process is called in the evidence.
     """
+
+    channel = Channel.SMS
 
     def __init__(
         self,
@@ -124,7 +129,8 @@ class SmsDelivery(Sender):
             self.undo(claim, asking, "the time for its hand-over was over before it began")
             return
         try:
-            answer = gateway.send_one(sms)
+            with taking(self.channel, Step.HAND_OVER), GATEWAY_SECONDS.timing(account=account.id):
+                answer = gateway.send_one(sms)
         except TransportUnavailable as error:
             self.undo(claim, asking, str(error))
             self.trip(account.id, str(error))

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -29,6 +30,7 @@ from starlette.routing import Route
 from settings import Settings
 from worker import db, logs
 from worker.core.sms_reports import read_inbound, read_push
+from worker.measures.http import Measured
 from worker.outbox import sms_reports
 from worker.push.requests import Malformed, contents, is_from, secret_digest
 
@@ -115,6 +117,7 @@ def make_app(engine: Engine) -> Starlette:
     return Starlette(
         routes=[Route("/eurosms/{secret}", Endpoint(engine).respond, methods=["GET", "POST"])],
         exception_handlers={SQLAlchemyError: _not_stored},
+        middleware=[Middleware(Measured)],
     )
 
 

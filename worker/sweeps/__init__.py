@@ -22,6 +22,7 @@ from worker.core.pace import pace_of
 from worker.core.plan import make_plan, next_start, open_until
 from worker.core.slots import Bound
 from worker.crashpoints import CrashPoint, reach
+from worker.measures import RELEASED, SWEEP_SECONDS
 from worker.outbox import backlog, journal, leases
 from worker.outbox.leases import Lease
 from worker.rebuild import rebuild
@@ -92,7 +93,9 @@ class Sweeper:
         Returns:
             How many messages were released and published.
         """
-        leased = self._patiently(task_id, sweep_no)
+        with SWEEP_SECONDS.timing(task=task_id):
+            leased = self._patiently(task_id, sweep_no)
+        RELEASED.add(len(leased), task=task_id)
         reach(CrashPoint.SWEEP_LEASED)
         for number, lease in enumerate(leased):
             if number == len(leased) // 2:

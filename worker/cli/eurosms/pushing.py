@@ -9,6 +9,7 @@ import typer
 from worker.cli import context
 from worker.cli.company import CompanyOption
 from worker.cli.eurosms.making import NameArgument
+from worker.cli.measuring import MetricsPortOption, measure_here
 from worker.cli.output import CommandError, Exit, say
 from worker.registers import eurosms as register
 from worker.registers.naming import find_company
@@ -42,6 +43,7 @@ def push(
     listen: Annotated[
         str, typer.Option(help="Where; TLS is the business of a proxy on this host.")
     ] = "127.0.0.1:8096",
+    metrics_port: MetricsPortOption = None,
 ) -> None:
     """Take in delivery reports and SMS that EuroSMS pushes, until Ctrl-C or SIGTERM.
 
@@ -52,6 +54,7 @@ def push(
     from worker.push import serve  # an HTTP server, which no other command needs
 
     host, port = read_listen(listen)
+    measure_here(context.settings().metrics_host, metrics_port)
     try:
         serve(context.settings(), context.engine(), host, port)
     except OSError as error:
