@@ -1,9 +1,8 @@
 """Database functions through which services enqueue inside their own transactions.
 
-They stand in a schema of their own, `kadencia`, so that a role can be confined to them. They run
-with the rights of their owner; so each names every table with its schema, and temporary objects
-of the caller's come last in its search path (PostgreSQL's manual, “Writing SECURITY DEFINER
-Functions Safely”). They ask for `session_user`: `SET ROLE` makes nobody another.
+They stand in a schema of their own, so that a role can be confined to them. They run with their
+owner's rights: each names tables with their schema, and a caller's temporary ones come last in its
+search path. They ask for `session_user`: `SET ROLE` makes nobody another.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ from sqlalchemy import Connection, event
 
 from models.base import Base
 
-SCHEMA = "kadencia"
 GROUP = "kadencia_enqueue"
-"""The role whose members may call `CALLABLE`, and nothing else; roles belong to the cluster."""
+"""The role whose members may enqueue and see what became of it, and nothing else."""
 
 MAKE_SCHEMA = """
 DO $$ BEGIN
@@ -262,30 +260,41 @@ FUNCTIONS = (
     MESSAGE_STATE,
 )
 
-CALLABLE = ("enqueue_email", "enqueue_sms", "message_state")
-"""What members of the group may call."""
-
 # Trigger functions answer nobody's call anyway; but a new one that does must not slip through.
+# The group is a matter of the cluster: it may not be there, and is not part of a backup.
 CONFINE = """
 DO $$
 DECLARE
-    ours regprocedure;
+    ours record;
 BEGIN
-    FOR ours IN SELECT p.oid FROM pg_proc p
-        WHERE p.pronamespace IN ('kadencia'::regnamespace, 'public'::regnamespace)
+    FOR ours IN SELECT p.oid::regprocedure AS signature, n.nspname, p.proname
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname IN ('public', 'kadencia')
           AND p.proowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
     LOOP
-        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', ours);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', ours.signature);
+        IF ours.nspname = 'kadencia'
+                AND ours.proname IN ('enqueue_email', 'enqueue_sms', 'message_state')
+                AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'kadencia_enqueue') THEN
+            GRANT USAGE ON SCHEMA kadencia TO kadencia_enqueue;
+            EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO kadencia_enqueue', ours.signature);
+        END IF;
     END LOOP;
 END $$;
 """
 
 
+def confine(connection: Connection) -> None:
+    """Take our functions from everybody, and let the group call what it may."""
+    connection.exec_driver_sql(CONFINE.replace("%", "%%"))
+
+
 def _install(_target: object, connection: Connection, **_: object) -> None:
-    for statement in (MAKE_SCHEMA, *FUNCTIONS, CONFINE):
+    for statement in (MAKE_SCHEMA, *FUNCTIONS):
         # The driver formats, even without parameters: RAISE's % must reach the server single.
         connection.exec_driver_sql(statement.replace("%", "%%"))
+    confine(connection)
 
 
 event.listen(Base.metadata, "after_create", _install)

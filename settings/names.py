@@ -11,6 +11,8 @@ SERVER_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 CONTROL_QUEUE = "kadencia.control"
 """Periodic work that any server's control process may do: recover, retention, alarms."""
 
+ENQUEUE_QUEUE = "kadencia.enqueue"
+"""Where other applications hand in e-mails and SMS; control processes empty it last."""
 
 OWN_QUEUES = "kadencia.process."
 """What the names of each process's own queues begin with."""
@@ -26,6 +28,9 @@ class Task(StrEnum):
     RECOVER = "kadencia.recover"
     RETAIN = "kadencia.retain"
     CANARY = "kadencia.canary"
+    TAKE_IN = "kadencia.take_in"
+    ENQUEUE_EMAIL = "kadencia.enqueue_email"
+    ENQUEUE_SMS = "kadencia.enqueue_sms"
 
 
 ID_TASKS = frozenset(
@@ -37,6 +42,7 @@ ID_TASKS = frozenset(
         Task.RECOVER,
         Task.RETAIN,
         Task.CANARY,
+        Task.TAKE_IN,
     }
 )
 """Tasks that are published by the fleet alone and take ids: what Flower may show of them."""
@@ -45,6 +51,9 @@ ID_TASKS = frozenset(
 ROUTES: dict[str, dict[str, str]] = {
     Task.RECOVER: {"queue": CONTROL_QUEUE},
     Task.RETAIN: {"queue": CONTROL_QUEUE},
+    Task.TAKE_IN: {"queue": CONTROL_QUEUE},
+    Task.ENQUEUE_EMAIL: {"queue": ENQUEUE_QUEUE},
+    Task.ENQUEUE_SMS: {"queue": ENQUEUE_QUEUE},
 }
 """Where a task goes that belongs to no server; sweeps, sends and canaries are addressed."""
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 import models
+from models.intake_functions import confine
 
 
 class Lock(IntEnum):
@@ -130,6 +131,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
             alembic.command.upgrade(config, revision)
         else:
             alembic.command.downgrade(config, revision)
+        confine(connection)
         return schema_revision(connection)
 
 

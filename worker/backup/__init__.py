@@ -40,6 +40,7 @@ CLEAR = """
 SET LOCAL lock_timeout = '30s';
 DROP SCHEMA IF EXISTS public CASCADE;
 CREATE SCHEMA public;
+DROP SCHEMA IF EXISTS kadencia CASCADE;
 """
 
 

@@ -70,6 +70,9 @@ def _register() -> None:
         Later(
             "suppression", "suppression:app", "Addresses and numbers that must not be written to."
         ),
+        Later("intake", "intake:app", "What was handed in by SQL or Celery, and rejected."),
+        Later("sql-role", "sql_role:app", "Roles of PostgreSQL that may enqueue by SQL."),
+        Later("webhook", "webhook:app", "Tell other programs of each change of state."),
         Later("keys", "keys:app", "Keys of the stored credentials."),
         Later("smtp-sink", "sink:smtp_sink", "An SMTP server to try things out with.", raw=True),
         Later(

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from settings import Settings
 from settings.names import (
     CONTROL_QUEUE,
+    ENQUEUE_QUEUE,
     eurosms_first_queue,
     eurosms_queue,
     eurosms_reports_queue,
@@ -69,7 +70,7 @@ def specs(
             eurosms_reports_queue(server),
             eurosms_queue(server),
         ],
-        "control": [sweep_queue(server), CONTROL_QUEUE],
+        "control": [sweep_queue(server), CONTROL_QUEUE, ENQUEUE_QUEUE],
     }
     # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
     pools = {

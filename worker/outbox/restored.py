@@ -37,6 +37,18 @@ UPDATE installation SET restored = true,
         generation + 1, floor(extract(epoch FROM clock_timestamp()) / 60)::integer));
 """
 
+# What had not been taken in by then may be a message since, and sent. A backup of an older
+# version has no such table.
+_INTAKE = """
+DO $$ BEGIN
+    IF to_regclass('intake') IS NOT NULL THEN
+        UPDATE intake SET state = 'rejected', settled_at = clock_timestamp(),
+            why = 'restored from the backup of {made_at}: it may have gone since'
+        WHERE state = 'waiting';
+    END IF;
+END $$;
+"""
+
 _PROCESSES = "DELETE FROM process;\n"
 """None of them works on this database."""
 
@@ -48,5 +60,5 @@ def script(made_at: datetime) -> str:
         made_at: when the backup was made.
     """
     moment = f"{made_at:%Y-%m-%d %H:%M} UTC"
-    statements = (_MESSAGES, _ATTEMPTS, _INSTALLATION, _PROCESSES)
+    statements = (_MESSAGES, _ATTEMPTS, _INTAKE, _INSTALLATION, _PROCESSES)
     return "".join(statement.format(made_at=moment) for statement in statements)

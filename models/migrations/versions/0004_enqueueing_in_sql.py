@@ -237,21 +237,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 """
 
-CONFINE = r"""
-DO $$
-DECLARE
-    ours regprocedure;
-BEGIN
-    FOR ours IN SELECT p.oid FROM pg_proc p
-        WHERE p.pronamespace IN ('kadencia'::regnamespace, 'public'::regnamespace)
-          AND p.proowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-    LOOP
-        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', ours);
-    END LOOP;
-END $$;
-"""
-
 FUNCTIONS = (
     CHECK_COMPANY,
     CHECK_PLACE,
@@ -357,7 +342,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("role", "company_id", name=op.f("pk_sql_role")),
     )
-    for statement in (MAKE_SCHEMA, *FUNCTIONS, CONFINE):
+    for statement in (MAKE_SCHEMA, *FUNCTIONS):
         _run(statement)
 
 
