@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 import models
 from models.intake_functions import confine
 
+OLDEST_SCHEMA = text("SELECT oldest_schema FROM installation")
+
 
 class Lock(IntEnum):
     """First key of our advisory locks; the second names the thing, or is 0."""
@@ -138,6 +140,18 @@ def migrate(engine: Engine, revision: str = "head") -> str:
 def schema_revision(connection: Connection) -> str:
     """The revision of the schema in the database, "" where there is none."""
     return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def works_on(connection: Connection) -> bool:
+    """Whether this version of the product works with the schema in the database.
+
+    That is its own, or a later one that has only been added to since: each migration says which
+    is the oldest whose version goes on working, so that hosts are upgraded one by one.
+    """
+    found, known = schema_revision(connection), revisions()
+    if not found or found in known:
+        return found == known[0]
+    return connection.execute(OLDEST_SCHEMA).scalar() in known
 
 
 def newest_revision() -> str:

@@ -38,18 +38,20 @@ def engine() -> Engine:
 
 
 def check_schema(connection: Connection) -> None:
-    """Refuse a database that was not brought to this version's schema.
+    """Refuse a database whose schema this version does not work with.
 
     Raises:
         CommandError: with the way to mend it.
     """
+    if db.works_on(connection):
+        return
     found, wanted = db.schema_revision(connection), db.newest_revision()
-    if found != wanted:
-        raise CommandError(
-            f"the database has schema {found or 'none'}, this version works with {wanted}; "
-            f"run `kadencia migrate`",
-            Exit.FAILED,
-        )
+    known = not found or found in db.revisions()
+    mend = "run `kadencia migrate`" if known else "install the version that the others run"
+    raise CommandError(
+        f"the database has schema {found or 'none'}, this version works with {wanted}; {mend}",
+        Exit.FAILED,
+    )
 
 
 @contextmanager

@@ -32,6 +32,7 @@ def database(installation: Installation) -> Iterator[Finding]:
         with installation.engine.connect() as connection:
             version = connection.execute(text("SHOW server_version")).scalar_one()
             found, wanted = db.schema_revision(connection), db.newest_revision()
+            works = db.works_on(connection)
     except SQLAlchemyError as error:
         words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
         yield fault(
@@ -41,6 +42,8 @@ def database(installation: Installation) -> Iterator[Finding]:
     yield ok("database", f"PostgreSQL {version}")
     if found == wanted:
         yield ok("schema", found)
+    elif works:
+        yield ok("schema", f"{found}, later than this version's {wanted}, and works with it")
     else:
         yield fault("schema", f"{found or 'none'}, not {wanted}", "run `kadencia migrate`")
 
