@@ -16,6 +16,7 @@ import signal
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from celery import Celery
@@ -50,6 +51,8 @@ LOOK_SECONDS = 30.0
 """Chosen: how soon a new worker's queues are known. It costs three broadcasts."""
 
 SHOWN_OF_BROKER = ("transport", "port", "connect_timeout", "heartbeat")
+
+log = logging.getLogger(__name__)
 
 Lengths = Callable[[Iterable[str]], Mapping[str, int]]
 
@@ -94,9 +97,8 @@ class Watch(Flower):
             max_tasks_in_memory=options.max_tasks,
             max_workers_in_memory=options.max_workers,
         )
-        super().__init__(
-            options=options, capp=celery, events=events, io_loop=loop, **flower_settings
-        )
+        shared = {**flower_settings, "log_function": log_request}
+        super().__init__(options=options, capp=celery, events=events, io_loop=loop, **shared)
         self.inspector = QuietInspector(loop, celery, options.inspect_timeout / 1000)
         self.add_handlers(".*", HANDLERS)  # they stand before Flower's own, and let none through
         self.lengths = lengths
@@ -246,8 +248,14 @@ def serve(
         look.stop()
         watch.events.stop()
 
-    logging.getLogger("tornado.access").setLevel(logging.WARNING)
     asyncio.run(main())
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Log what was refused or failed, without the query: someone may have searched for a name."""
+    if handler.get_status() >= HTTPStatus.BAD_REQUEST:
+        request = handler.request
+        log.warning("%s %s %s", handler.get_status(), request.method, request.path)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
