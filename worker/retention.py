@@ -26,6 +26,7 @@ def retain(engine: Engine, settings: Settings) -> None:
     """Drop what is kept no longer. Doubled or cut short, it does no harm."""
     bodies = timedelta(days=settings.body_retention_days)
     evidence = timedelta(days=settings.evidence_retention_days)
+    webhooks = timedelta(days=settings.webhook_retention_days)
     done = {
         "bodies_let_go": _in_batches(engine, lambda c: retiring.let_bodies_go(c, bodies)),
         "texts_let_go": _in_batches(engine, lambda c: retiring.let_texts_go(c, bodies)),
@@ -35,6 +36,7 @@ def retain(engine: Engine, settings: Settings) -> None:
         "attachments": _in_batches(engine, retiring.drop_attachments),
         "reports": _in_batches(engine, lambda c: retiring.drop_unmatched_reports(c, evidence)),
         "inbound_sms": _in_batches(engine, lambda c: retiring.drop_inbound(c, evidence)),
+        "webhook_events": _in_batches(engine, lambda c: retiring.drop_webhook_events(c, webhooks)),
         "journal": _in_batches(engine, lambda c: retiring.drop_journal(c, evidence)),
     }
     if any(done.values()):

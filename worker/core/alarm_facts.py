@@ -76,6 +76,21 @@ class GatewayFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookFacts:
+    """A webhook of which a person should know.
+
+    Attributes:
+        id: its number.
+        host: where it leads; the rest of its URL may hold a secret.
+        disabled_why: why the product has disabled it; None if nobody tells it anything.
+    """
+
+    id: int
+    host: str
+    disabled_why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the fleet at one moment."""
 
@@ -89,3 +104,5 @@ class Facts:
     """Documents of the intake."""
     intake_stuck: bool = False
     """What was handed in has waited for longer than it takes to restart a server."""
+    webhooks: Sequence[WebhookFacts] = ()
+    """Those that the product has disabled, and those that no courier tells."""

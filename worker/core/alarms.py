@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
+from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts, WebhookFacts
 
 REJECTED_SHARE = 0.2
 REJECTED_LEAST = 20
@@ -53,6 +53,8 @@ class Kind(StrEnum):
     """An account at EuroSMS is nearly spent."""
     INTAKE = "intake"
     """What services handed in by SQL or Celery was rejected, or is not taken in."""
+    WEBHOOK = "webhook"
+    """A webhook's receiver takes nothing, so the product has disabled it; or nobody tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def concerns(facts: Facts) -> list[Concern]:
         *(one for account in facts.accounts for one in _of_account(account)),
         *(one for gateway in facts.gateways for one in _of_gateway(gateway)),
         *(_silent(name) for name in facts.silent_servers),
+        *(_of_webhook(webhook) for webhook in facts.webhooks),
     ]
 
 
@@ -257,4 +260,21 @@ def _silent(name: str) -> Concern:
         f"server:{name}",
         f"OAC server {name} gives no sign of life; look at its host and its log, "
         f"and start `kadencia worker --server {name}` again",
+    )
+
+
+def _of_webhook(webhook: WebhookFacts) -> Concern:
+    subject = f"webhook:{webhook.id}"
+    if webhook.disabled_why is None:
+        return Concern(
+            Kind.WEBHOOK,
+            subject,
+            f"webhook {webhook.id} at {webhook.host} is told nothing: no courier runs; start "
+            f"`kadencia api` or `kadencia webhook run`",
+        )
+    return Concern(
+        Kind.WEBHOOK,
+        subject,
+        f"webhook {webhook.id} at {webhook.host} was disabled: {webhook.disabled_why}; once its "
+        f"receiver works, `kadencia webhook enable {webhook.id}`",
     )

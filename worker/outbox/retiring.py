@@ -74,6 +74,17 @@ DROP_JOURNAL = text("""
 """)
 
 
+# Deliveries go with their event; what is still to be told is kept until it is given up.
+DROP_WEBHOOK_EVENTS = text("""
+    DELETE FROM webhook_event WHERE id IN (
+        SELECT e.id FROM webhook_event e
+        WHERE e.at < statement_timestamp() - CAST(:age AS interval)
+          AND NOT EXISTS (SELECT FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id
+                          WHERE d.event_id = e.id AND d.next_at IS NOT NULL AND w.active)
+        ORDER BY e.at LIMIT :batch FOR UPDATE OF e SKIP LOCKED)
+""")
+
+
 def let_bodies_go(connection: Connection, age: timedelta) -> int:
     """Part messages that were settled so long ago from their bodies; returns how many."""
     return connection.execute(LET_BODIES_GO, {"age": age, "batch": BATCH}).rowcount
@@ -117,3 +128,8 @@ def drop_inbound(connection: Connection, age: timedelta) -> int:
 def drop_journal(connection: Connection, age: timedelta) -> int:
     """Delete entries of the journal that ended so long ago."""
     return connection.execute(DROP_JOURNAL, {"age": age, "batch": BATCH}).rowcount
+
+
+def drop_webhook_events(connection: Connection, age: timedelta) -> int:
+    """Delete what was told to webhooks so long ago, or was given up."""
+    return connection.execute(DROP_WEBHOOK_EVENTS, {"age": age, "batch": BATCH}).rowcount

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, text
 
-from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts
+from worker.core.alarm_facts import AccountFacts, Facts, GatewayFacts, TaskFacts, WebhookFacts
 from worker.outbox.in_charge import IN_CHARGE
 
 FAILURES_WINDOW = timedelta(minutes=15)
@@ -14,6 +15,8 @@ STRANDED_AFTER = timedelta(seconds=60)
 """Chosen: a server that is restarted is back by then."""
 REPORTS_OVERDUE_AFTER = timedelta(hours=1)
 """Chosen: of the 7 days for which the gateway keeps them, enough is left to mend it."""
+WEBHOOKS_OVERDUE_AFTER = timedelta(minutes=5)
+"""Chosen: a courier that is restarted is back by then."""
 
 INSTALLATION = text("""
     SELECT CASE WHEN stopped_at IS NOT NULL THEN coalesce(stopped_why, '') END AS stopped_why,
@@ -95,6 +98,19 @@ INTAKE = text("""
 """)
 
 
+# What a courier is at work on has a lease; whom it leaves alone for a while, a time until then.
+WEBHOOKS = text("""
+    SELECT w.id, w.url, w.disabled_why FROM webhook w
+    WHERE w.disabled_why IS NOT NULL OR w.active
+      AND coalesce(w.quiet_until, '-infinity') < clock_timestamp() - :overdue_after
+      AND EXISTS (SELECT FROM webhook_delivery d WHERE d.webhook_id = w.id
+                  AND d.next_at < clock_timestamp() - :overdue_after)
+      AND NOT EXISTS (SELECT FROM webhook_delivery l WHERE l.webhook_id = w.id
+                      AND l.lease IS NOT NULL AND l.next_at > clock_timestamp())
+    ORDER BY w.id
+""")
+
+
 def facts(connection: Connection, silent_after: timedelta) -> Facts:
     """Everything that an alarm can come from, as it is now."""
     installation = connection.execute(INSTALLATION).one()
@@ -112,6 +128,10 @@ def facts(connection: Connection, silent_after: timedelta) -> Facts:
         silent_servers=list(connection.execute(SILENT, {"silent_after": silent_after}).scalars()),
         rejected=intake.rejected,
         intake_stuck=intake.stuck,
+        webhooks=[
+            WebhookFacts(w.id, urlsplit(w.url).hostname or "", w.disabled_why)
+            for w in connection.execute(WEBHOOKS, {"overdue_after": WEBHOOKS_OVERDUE_AFTER})
+        ],
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from models.automation import Account, AutomaticTask
 from models.sms import EurosmsAccount
 from models.states import Channel
+from models.webhooks import Webhook
 from worker.core.content import refuse_unsafe, shown
 from worker.registers import RegisterError, audit, waking
 from worker.registers.naming import check_name, find_account, refuse_taken
@@ -137,6 +138,8 @@ def reseal_all(connection: Connection, vault: Vault) -> int:
     """
     count = _reseal(connection, vault, Account.id, Account.password)
     count += _reseal(connection, vault, EurosmsAccount.account_id, EurosmsAccount.key)
+    count += _reseal(connection, vault, Webhook.id, Webhook.secret)
+    count += _reseal(connection, vault, Webhook.id, Webhook.secret_before)
     audit.record(connection, "rotate keys", "installation:1", after={"credentials": count})
     return count
 
@@ -145,8 +148,9 @@ def _reseal(
     connection: Connection, vault: Vault, key: InstrumentedAttribute[int], sealed: Any
 ) -> int:
     """One column of credentials, row by row in the order of their keys."""
-    query = select(key, sealed).where(sealed.is_not(None)).order_by(key).with_for_update()
-    found = connection.execute(query).all()
+    query = select(key, sealed).where(sealed.is_not(None)).order_by(key)
+    # The lesser lock: who changes a message's state refers to a webhook's row meanwhile.
+    found = connection.execute(query.with_for_update(key_share=True)).all()
     for row_id, secret in found:
         new = {sealed.key: vault.reseal(bytes(secret))}
         connection.execute(update(sealed.class_).where(key == row_id).values(new))
