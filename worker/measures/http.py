@@ -52,8 +52,5 @@ class Measured:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that took a request, or the name of what answered it."""
-    path = getattr(scope.get("route"), "path", None)
-    if path is not None:
-        return str(path)
-    return str(getattr(scope.get("endpoint"), "__name__", "none"))
+    """The template of the route that took a request."""
+    return str(getattr(scope.get("route"), "path", "none"))
