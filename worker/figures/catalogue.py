@@ -42,10 +42,20 @@ COLLECT = Figure(
 
 TASK = Figure(
     "kadencia_task_info",
-    "An automatic task: what it is called and where it belongs.",
+    "An automatic task: what it is called, and the OAC server in charge of it.",
     ("task", "name", "company", "channel", "server", "account"),
 )
 TASK_ACTIVE = Figure("kadencia_task_active", "Whether an automatic task is active.", ("task",))
+TASK_WAITS = Figure(
+    "kadencia_task_waits",
+    "What an automatic task waits for until its next sweep: 1 at that.",
+    ("task", "what"),
+)
+TASK_STOOD_IN = Figure(
+    "kadencia_task_stood_in",
+    "Whether another OAC server has taken an automatic task over from its own.",
+    ("task",),
+)
 ACCOUNT = Figure(
     "kadencia_account_info",
     "An SMTP account or one at EuroSMS: what it is called.",
@@ -165,4 +175,21 @@ BALANCE = Figure(
 )
 BALANCE_AGE = Figure(
     "kadencia_eurosms_balance_age_seconds", "Since when that is known.", ("account",)
+)
+
+INTAKE = Figure(
+    "kadencia_intake_documents",
+    "What services handed in by SQL or Celery and is no message: waiting, or rejected.",
+    ("state",),
+)
+WEBHOOK_WAITING = Figure(
+    "kadencia_webhook_waiting", "Deliveries that a webhook is still to be told.", ("webhook",)
+)
+WEBHOOK_FAILURES = Figure(
+    "kadencia_webhook_failures", "Failures of a webhook in a row.", ("webhook",)
+)
+WEBHOOK_GIVEN_UP = Figure(
+    "kadencia_webhook_given_up",
+    "Whether a webhook failed for so long that it is told no more.",
+    ("webhook",),
 )

@@ -9,15 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.states import MessageState
+from models.states import MessageState, Waits
 from settings import Settings
 from worker import db
 from worker.core.alarms import Kind
 from worker.figures import catalogue as of
 from worker.figures.catalogue import Point
 from worker.figures.day import Day
+from worker.figures.of_services import of_services
 from worker.logs import hide_addresses
 from worker.outbox import tallies
+from worker.outbox.in_charge import IN_CHARGE
 from worker.outbox.tallies import NOBODY, Takers
 
 STATEMENT_SECONDS = 5
@@ -32,12 +34,13 @@ OPEN = (
     MessageState.UNKNOWN,
 )
 
-TASKS = text("""
-    SELECT t.id, t.name, t.channel, t.active, t.cadence, t.account_id, c.name AS company,
+TASKS = text(f"""
+    SELECT t.id, t.name, t.channel, t.active, t.cadence, t.account_id, t.waits_for,
+        t.acting_server_id IS NOT NULL AS stood_in, c.name AS company,
         s.name AS server, k.budget_day, k.budget_month, spent.day AS spent_day,
         spent.month AS spent_month
     FROM automatic_task t JOIN company c ON c.id = t.company_id
-    JOIN server s ON s.id = t.server_id
+    JOIN server s ON s.id = {IN_CHARGE}
     LEFT JOIN sms_task k ON k.task_id = t.id
     CROSS JOIN LATERAL (SELECT
         CAST(clock_timestamp() AT TIME ZONE c.time_zone AS date) AS today) AS d
@@ -47,7 +50,7 @@ TASKS = text("""
         FROM sms_spend p WHERE p.task_id = t.id
           AND p.day >= date_trunc('month', d.today) AND p.day <= d.today) AS spent ON true
     ORDER BY t.id
-""")
+""")  # noqa: S608  no value of anybody's is in it
 
 ACCOUNTS = text("""
     SELECT a.id, a.name, a.channel, c.name AS company, a.most_connections, a.enabled,
@@ -114,6 +117,7 @@ def of_database(connection: Connection, settings: Settings, day: Day) -> Seen:
         *(Point(of.SERVER_PAUSED, row.paused, (row.name,)) for row in servers),
         *_processes(connection),
         *_alarms(connection),
+        *of_services(connection),
         *(point for row in tasks for point in _task(row)),
         *day.points([row.id for row in tasks]),
         *_messages(connection, tasks, now),
@@ -165,6 +169,9 @@ def _task(row: Row[Any]) -> Iterator[Point]:
     names = hide_addresses(row.name), hide_addresses(row.company)
     yield Point(of.TASK, 1, (task, *names, row.channel, row.server, str(row.account_id)))
     yield Point(of.TASK_ACTIVE, row.active, (task,))
+    yield Point(of.TASK_STOOD_IN, row.stood_in, (task,))
+    for what in Waits:
+        yield Point(of.TASK_WAITS, what == row.waits_for, (task, what))
     yield Point(of.CADENCE, row.cadence, (task,))
     if row.channel == "sms":
         for period in ("day", "month"):
