@@ -44,6 +44,19 @@ SHOWN = (
 )
 """All but the secrets."""
 
+
+class NotThere(RegisterError):
+    """The company has no such webhook, or the webhook no such delivery."""
+
+
+class Disabled(RegisterError):
+    """Nothing is told to a disabled webhook."""
+
+
+class TooMany(RegisterError):
+    """The company has as many webhooks as it may."""
+
+
 # What waits is told at once, by the oldest first, and with all its attempts.
 TAKE_UP = text("""
     UPDATE webhook_delivery SET next_at = clock_timestamp(), attempts = 0
@@ -77,7 +90,8 @@ def add(
 
     Raises:
         ContentError: the URL may not be told.
-        RegisterError: there are too many, or a state or channel is none.
+        TooMany: it has as many as it may.
+        RegisterError: a state or channel is none.
         VaultError: there is no key to seal the secret with.
     """
     read_url(url, allowed)
@@ -86,9 +100,7 @@ def add(
                        {"id": company_id})  # fmt: skip
     query = select(func.count()).select_from(Webhook).where(Webhook.company_id == company_id)
     if connection.execute(query).scalar_one() >= WEBHOOKS_MOST:
-        raise RegisterError(
-            f"the company has {WEBHOOKS_MOST} webhooks", "remove one that is not needed"
-        )
+        raise TooMany(f"the company has {WEBHOOKS_MOST} webhooks", "remove one that is not needed")
     secret = _new_secret()
     made = audit.add(
         connection,
@@ -128,14 +140,14 @@ def find(
     """A company's webhook, without its secrets.
 
     Raises:
-        RegisterError: it has none of that number.
+        NotThere: it has none of that number.
     """
     columns = [Webhook.__table__.c[name] for name in SHOWN]
     query = select(*columns).where(Webhook.company_id == company_id, Webhook.id == webhook_id)
     found = connection.execute(query.with_for_update(key_share=True) if lock else query)
     row = found.one_or_none()
     if row is None:
-        raise RegisterError(
+        raise NotThere(
             f"there is no webhook {webhook_id}", "see `kadencia webhook list` for those there are"
         )
     return row

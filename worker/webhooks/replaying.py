@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from worker.registers import RegisterError, audit
-from worker.webhooks.register import KIND
+from worker.registers import audit
+from worker.webhooks.register import KIND, Disabled, NotThere
 
 LISTED = text("""
     SELECT d.event_id AS id, e.message_id, e.channel, e.state, e.reference, e.at,
@@ -71,12 +71,13 @@ def replay(connection: Connection, webhook: Row[Any], event_id: int) -> None:
     """Tell one event once more, at once and with all its attempts; under the same id.
 
     Raises:
-        RegisterError: the webhook is disabled, or has no such delivery.
+        Disabled: the webhook is.
+        NotThere: it has no such delivery.
     """
     _refuse_disabled(webhook)
     values = {"webhook": webhook.id, "event": event_id}
     if connection.execute(EXISTS, values).one_or_none() is None:
-        raise RegisterError(
+        raise NotThere(
             f"webhook {webhook.id} has no delivery {event_id}",
             "see `kadencia webhook deliveries` for those there are",
         )
@@ -99,7 +100,7 @@ def replay_since(
         How many events are told.
 
     Raises:
-        RegisterError: the webhook is disabled.
+        Disabled: the webhook is.
     """
     _refuse_disabled(webhook)
     values = {"webhook": webhook.id, "since": since, "undelivered": undelivered}
@@ -111,6 +112,6 @@ def replay_since(
 
 def _refuse_disabled(webhook: Row[Any]) -> None:
     if not webhook.active:
-        raise RegisterError(
+        raise Disabled(
             f"webhook {webhook.id} is disabled", "enable it first with `kadencia webhook enable`"
         )
