@@ -23,9 +23,9 @@ BROKER_OPTIONS: dict[str, Any] = {
 
 SENTINEL_OPTIONS: dict[str, Any] = {
     # A master that is cut off says nothing: the sooner it is given up, the sooner mail goes on.
-    "socket_connect_timeout": 3,
-    "socket_timeout": 5,
-    "health_check_interval": 5,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 3,  # tasks are waited for a second at a time
+    "health_check_interval": 3,
 }
 
 RABBITMQ_OPTIONS: dict[str, Any] = {
