@@ -40,6 +40,7 @@ class Dialogue(asyncio.Protocol):
         self._in_data = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
         assert isinstance(transport, asyncio.Transport)
         self._out = transport
         sock = transport.get_extra_info("socket")
@@ -47,6 +48,7 @@ class Dialogue(asyncio.Protocol):
         transport.write(b"220 sink.example\r\n")
 
     def data_received(self, data: bytes) -> None:
+        """Answer every whole line, and each mail after its dot."""
         self._buffer += data
         while self._step():
             pass

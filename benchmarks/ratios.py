@@ -171,7 +171,7 @@ def main(words: list[str]) -> None:
     ]
     if not _has_django():
         names = [name for name in names if "django" not in name]
-        print("django-post_office is not installed, so (c) is left out: tools/bootstrap --checks")
+        print("(c) is left out: it needs `pip install django-post_office`")
     figures: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(chosen.rounds):
         for name in names:
