@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 import models
 from models.intake_functions import confine
+
+IN_THE_WAY = {"40P01", "55P03"}
+"""PostgreSQL's codes of a deadlock, and of a lock that was not had in time."""
+PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = 0.3
 
 OLDEST_SCHEMA = text("SELECT oldest_schema FROM installation")
 
@@ -115,24 +121,52 @@ def lock_alone(connection: Connection, lock: Lock, key: int = 0) -> None:
 def migrate(engine: Engine, revision: str = "head") -> str:
     """Bring the schema to a revision; two that do so at once take turns.
 
+    Going forward, each migration has a transaction of its own. The fleet may work on meanwhile:
+    a migration that gets into its way, as in a deadlock, lets it go first and is tried again.
+
+    Args:
+        engine: the database.
+        revision: "head" for this version's, "base" for none.
+
     Returns:
         The revision that is now in force, "" for none.
+
+    Raises:
+        OperationalError: the database is away, or its tables were in use for a minute.
     """
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            if (reached := _step(engine, revision)) is not None:
+                return reached
+        except OperationalError as error:
+            in_the_way = getattr(error.orig, "pgcode", None) in IN_THE_WAY
+            if not in_the_way or time.monotonic() > give_up:
+                raise
+            time.sleep(PAUSE_SECONDS)
+
+
+def _step(engine: Engine, revision: str) -> str | None:
+    """One migration forward, or all the way back; the revision once it is reached."""
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         # Of a role named as our schema of functions, tables would land there.
         connection.execute(text("SET LOCAL search_path = public"))
         lock_alone(connection, Lock.MIGRATION)
+        # Behind one that waits for a table, everybody else waits for it.
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         config = _alembic_config()
         config.attributes["connection"] = connection
         current = schema_revision(connection)
         order = [s.revision for s in ScriptDirectory.from_config(config).walk_revisions()]
-        if revision == "head" or (
-            revision in order and current not in order[: order.index(revision)]
-        ):
-            alembic.command.upgrade(config, revision)
-        else:
+        target = order[0] if revision == "head" else revision
+        forward = target in order and current not in order[: order.index(target)]
+        if not forward:
             alembic.command.downgrade(config, revision)
+        elif current != target:
+            alembic.command.upgrade(config, "+1")
+        if forward and schema_revision(connection) != target:
+            return None
         confine(connection)
         return schema_revision(connection)
 
