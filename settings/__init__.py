@@ -94,6 +94,8 @@ class Settings(Servers):
     """A webhook that has failed for so long is disabled."""
     webhook_retention_days: Annotated[int, Field(ge=1)] = 30
     """What was told to webhooks is kept for so long, and can be told again."""
+    alive_file: Path | None = None
+    """A file whose time a worker or beat renews while it does its work: what a probe looks at."""
     flower_password: Annotated[SecretStr, Field(min_length=12)] | None = None
     """What the user kadencia shows Flower; `kadencia up` makes one."""
 

@@ -23,6 +23,7 @@ from worker import bootstrap, db, stand_ins
 from worker.measures import BEAT_TICK
 from worker.outbox import sms_polls, waking
 from worker.outbox.in_charge import IN_CHARGE
+from worker.watchdog import watchdog
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ class Scheduler(beat.Scheduler):
         settings = bootstrap.read_settings(os.environ)
         self._silent_after = timedelta(seconds=settings.silent_after_seconds)
         self._engine: Engine = bootstrap.make_engine(settings, "beat")
+        self._alive = watchdog(os.environ.get("NOTIFY_SOCKET"), settings.alive_file)
         self._listener: Any = None
         self._net_at = 0.0
         self._intake_at = 0.0
@@ -96,6 +98,7 @@ class Scheduler(beat.Scheduler):
         Returns:
             How long Celery's loop is to sleep in addition: 0.
         """
+        self._alive()
         BEAT_TICK.set(time.time())
         seconds = min(super().tick(*args, **kwargs) or 0.0, IDLE_SECONDS)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import uuid
@@ -11,8 +12,8 @@ import pytest
 from worker import registry
 from worker.fleet import canaries
 from worker.fleet.canaries import Canaries
-from worker.fleet.watchdog import watchdog
 from worker.registry import WorkerProcess
+from worker.watchdog import watchdog
 
 
 @pytest.fixture
@@ -80,3 +81,18 @@ def test_a_deaf_process_is_renewed_and_systemd_hears_nothing(engine, worker, sys
 @pytest.mark.parametrize("address", [None, "", "/nowhere/at/all", "@kadencia-nobody"])
 def test_without_systemd_nothing_happens(address):
     watchdog(address)()
+
+
+def test_a_probe_sees_it_from_the_time_of_a_file(tmp_path):
+    file = tmp_path / "alive"
+    alive = watchdog(None, file)
+
+    alive()
+    os.utime(file, (0, 0))
+    alive()
+
+    assert file.stat().st_mtime > 0
+
+
+def test_a_directory_that_is_not_there_harms_nobody(tmp_path):
+    watchdog(None, tmp_path / "none" / "alive")()

@@ -47,8 +47,8 @@ TASKS_REMEMBERED = 20_000
 WORKERS_REMEMBERED = 1_000
 GONE_SECONDS = 3_600
 """Chosen: a worker that started anew has a new name, so that old ones would pile up for ever."""
-LOOK_SECONDS = 30.0
-"""Chosen: how soon a new worker's queues are known. It costs three broadcasts."""
+LOOK_SECONDS = 5.0
+"""Chosen: how soon a new worker's queues are known. Asking it costs three broadcasts."""
 
 SHOWN_OF_BROKER = ("transport", "port", "connect_timeout", "heartbeat")
 
@@ -124,8 +124,10 @@ class Watch(Flower):
         return scheme.lower() == "basic" and hmac.compare_digest(given, self._log_in)
 
     def look(self) -> None:
-        """Ask who is there, and forget who has long been gone."""
-        self.update_workers()
+        """Ask workers that are new for their queues, and forget who has long been gone."""
+        alive = {name for name, worker in self.events.state.workers.items() if worker.alive}
+        if alive - self.inspector.workers.keys():
+            self.update_workers()
         self.purge_offline_worker_metrics()
         state = self.events.state
         seen_after = time.time() - GONE_SECONDS
@@ -242,7 +244,7 @@ def serve(
         watch.events.start()
         look = PeriodicCallback(watch.look, LOOK_SECONDS * 1000)
         look.start()
-        watch.look()
+        watch.update_workers()
         tell(bound)
         await stop.wait()
         look.stop()

@@ -127,7 +127,12 @@ def environment(
         "KADENCIA_DATA": str(data),
         "KADENCIA_LOG_FORMAT": options.log_format,
     }
-    doubled = {"KADENCIA_DATABASE_URL", "KADENCIA_REDIS_URL", "KADENCIA_SERVER"}
+    doubled = {
+        "KADENCIA_DATABASE_URL",
+        "KADENCIA_REDIS_URL",
+        "KADENCIA_SERVER",
+        "KADENCIA_ALIVE_FILE",
+    }
     return {name: value for name, value in environ.items() if name not in doubled} | ours
 
 

@@ -32,9 +32,9 @@ from worker import db, registry
 from worker.embedded.processes import ProcessSpec
 from worker.fleet import supervisor
 from worker.fleet.canaries import Canaries
-from worker.fleet.watchdog import watchdog
 from worker.outbox import overdue
 from worker.registry import WorkerProcess
+from worker.watchdog import watchdog
 
 log = structlog.get_logger()
 
@@ -132,6 +132,7 @@ def run(
     # Only this process speaks with systemd; its children would confuse it.
     inherited = {name: value for name, value in environment.items() if name != "NOTIFY_SOCKET"}
     named = {"KADENCIA_SERVER": worker.server, "KADENCIA_PROCESS": str(worker.id)}
+    alive = watchdog(environment.get("NOTIFY_SOCKET"), settings.alive_file)
     ends = threading.Event()
     heart = threading.Thread(
         target=_beat, args=(engine, worker, settings.heartbeat_seconds, ends), daemon=True
@@ -142,9 +143,7 @@ def run(
             specs(settings, worker, {**WARNINGS, **inherited, **named}),
             log_format=settings.log_format,
             out=out,
-            on_running=lambda renew: Canaries(
-                engine, worker, publish, renew, watchdog(environment.get("NOTIFY_SOCKET")), ends
-            ).start(),
+            on_running=lambda renew: Canaries(engine, worker, publish, renew, alive, ends).start(),
         )
     finally:
         ends.set()
