@@ -102,3 +102,27 @@ class Problem(HTTPException):
         """The answer."""
         body = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")
         return Response(body, self.kind.status, self.headers, MEDIA_TYPE)
+
+
+def problem_schema() -> dict[str, Any]:
+    """The JSON schema of a problem."""
+    text = {"type": "string"}
+    fault = {
+        "type": "object",
+        "properties": {"pointer": text, "detail": text},
+        "required": ["pointer", "detail"],
+    }
+    return {
+        "title": "Problem",
+        "description": "Problem details (RFC 9457).",
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "instance": {"type": "string", "format": "uri-reference"},
+            "errors": {"type": "array", "items": fault},
+        },
+        "required": ["type", "title", "status", "detail"],
+    }

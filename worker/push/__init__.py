@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-import signal
-import socket
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
-import uvicorn
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -28,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from settings import Settings
-from worker import db, logs
+from worker import db, logs, serving
 from worker.core.sms_reports import read_inbound, read_push
 from worker.measures.http import Measured
 from worker.outbox import sms_reports
@@ -38,8 +32,6 @@ log = structlog.get_logger()
 
 BODY_BYTES = 64 * 1024
 """Chosen: the longest SMS that can come in, each character escaped, with room."""
-PROXIES = "127.0.0.1,::1"
-"""Whose word is taken on the address of the sender: a reverse proxy's on this host, for TLS."""
 
 ACCOUNT = text("""
     SELECT e.account_id, e.push_secret, e.push_from, e.time_zone, a.name
@@ -136,35 +128,7 @@ def serve(settings: Settings, engine: Engine, host: str, port: int) -> None:
         OSError: it cannot listen there.
     """
     logs.configure(settings)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
-        config = uvicorn.Config(
-            make_app(engine),
-            log_config=None,
-            access_log=False,  # it would write the secret path
-            server_header=False,
-            lifespan="off",
-            proxy_headers=True,
-            forwarded_allow_ips=PROXIES,
-        )
-        there, at = listener.getsockname()[:2]
-        sys.stdout.write(json.dumps({"listening": f"{there}:{at}"}) + "\n")
-        sys.stdout.flush()
-        _Server(config).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Ends with a return, not with the signal that ended it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        ours = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, self.handle_exit) for number in ours}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    serving.serve(make_app(engine), host, port, lifespan=False, stop_seconds=None)
 
 
 async def _contents(request: Request) -> Mapping[str, object]:

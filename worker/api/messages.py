@@ -1,0 +1,203 @@
+"""The routes of messages: the same for e-mails and SMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from models.states import MessageState
+from models.tokens import Scope
+from worker.api import description, shown
+from worker.api.batches import GROUP_LINES, Batch
+from worker.api.channels import Side
+from worker.api.cursors import cursor_of, last_of
+from worker.api.desk import Desk, desk
+from worker.api.given import YEARS
+from worker.api.groups import Groups
+from worker.api.problems import Kind, Problem
+from worker.api.reading import invalid, read
+from worker.api.requests import Asks, JsonBody, KeyHeader, ndjson
+from worker.api.security import require
+from worker.api.taking import key_of, take, unquoted
+from worker.outbox import people
+from worker.outbox.own import Own, Page
+from worker.registers.tokens import BIGGEST_ID
+
+PAGE_MOST = 200
+REPLAYED = "Idempotent-Replayed"
+
+AtDesk = Annotated[Desk, Depends(desk)]
+MessageId = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a list is wanted."""
+
+    state: Annotated[MessageState | None, Query(description="Only those that stand there.")] = None
+    reference: Annotated[str | None, Query(max_length=200, description="Only those with it.")] = (
+        None
+    )
+    created_since: Annotated[
+        AwareDatetime | None, Query(description="Only those taken in then or later (RFC 3339).")
+    ] = None
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST, description="The most of one answer.")] = 50
+    cursor: Annotated[
+        str | None, Query(max_length=40, description="next_cursor of the answer before.")
+    ] = None
+
+    def page(self) -> Page:
+        """The same as the outbox takes it.
+
+        Raises:
+            Problem: the cursor is none, or the time lies too far off.
+        """
+        before = None if self.cursor is None else last_of(self.cursor)
+        if self.cursor is not None and before is None:
+            raise invalid("", "cursor: give the next_cursor of an answer, or none")
+        if self.created_since is not None and self.created_since.year not in YEARS:
+            raise invalid("", f"created_since: its year must be {YEARS[0]} to {YEARS[-1]}")
+        if self.reference is not None and "\0" in self.reference:
+            raise invalid("", "reference: has the character U+0000")
+        state = None if self.state is None else self.state.value
+        return Page(before, state, self.reference, self.created_since, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The handlers of one channel; those that are not `async` run in threads."""
+
+    side: Side
+
+    def enqueue(
+        self, asks: Asks, at: AtDesk, body: JsonBody, key_header: KeyHeader = None
+    ) -> Response:
+        """Store one message; it is sent as its automatic task's plan and cadence allow."""
+        given = read(self.side.given, body)
+        key = key_of(key_header, given)
+        verdict = at.ingress.messages(asks.token_id, 1)
+        if verdict is not None and not verdict.allowed:
+            words = f"the token's messages of this minute are used up; ask again in {verdict.wait}"
+            headers = {"Retry-After": str(verdict.reset_seconds)}
+            raise Problem(Kind.TOO_MANY, words, headers=headers)
+        done = take(at, asks, self.side, given, key)
+        headers = {"Location": f"/v1/{self.side.path}/{done.message_id}"}
+        if not done.created:
+            headers[REPLAYED] = "true"
+        made = shown.Enqueued(id=done.message_id, state="ready", created=True)
+        return JSONResponse(made.model_dump(), 201, headers)
+
+    async def batch(
+        self, request: Request, asks: Asks, at: AtDesk, key_header: KeyHeader = None
+    ) -> Response:
+        """Store up to 10,000 messages, one JSON object a line; each line has its own result."""
+        ndjson(request)
+        key = None if key_header is None else unquoted(key_header)
+        most = at.settings.api_messages_minute
+        groups = Groups(at, asks, self.side, key)
+        batch = Batch(groups, request, at.message_octets, min(GROUP_LINES, most))
+        await batch.begin()
+        return batch
+
+    def find(self, asks: Asks, at: AtDesk, wanted: Annotated[Wanted, Depends()]) -> Any:
+        """List messages, the newest first."""
+        page = wanted.page()
+        with at.transaction(asks.who) as connection:
+            own = Own(connection, asks.company_id, self.side.channel)
+            rows = own.find(page)
+            by_message: dict[int, list[Any]] = {row.id: [] for row in rows}
+            for one in own.recipients(list(by_message)):
+                by_message[one.message_id].append(one)
+        items = [self.side.show_item(row, by_message[row.id]) for row in rows]
+        more = len(rows) == page.limit
+        return {"items": items, "next_cursor": cursor_of(rows[-1].id) if more else None}
+
+    def one(self, asks: Asks, at: AtDesk, message_id: MessageId) -> Any:
+        """Look at one message: where it stands, why, and its recipients."""
+        with at.transaction(asks.who) as connection:
+            own = Own(connection, asks.company_id, self.side.channel)
+            row = own.one(message_id)
+            if row is None:
+                raise self._not_there()
+            return self.side.show_one(own, row, own.recipients([message_id]))
+
+    def attempts(self, asks: Asks, at: AtDesk, message_id: MessageId) -> Any:
+        """See every hand-over of a message, with the far side's words."""
+        with at.transaction(asks.who) as connection:
+            own = Own(connection, asks.company_id, self.side.channel)
+            self._expect(own, message_id)
+            found, reached = own.attempts(message_id), own.recipients([message_id])
+        return {"items": [shown.attempt_shown(row, reached) for row in found]}
+
+    def cancel(self, asks: Asks, at: AtDesk, message_id: MessageId) -> Any:
+        """Cancel a message that has not been handed over; once cancelled, it stays so."""
+        with at.transaction(asks.who) as connection:
+            own = Own(connection, asks.company_id, self.side.channel)
+            self._expect(own, message_id)
+            try:
+                people.cancel(connection, message_id, asks.who)
+            except people.MoveRefused as refused:
+                row = own.one(message_id)
+                if row is None or row.state != MessageState.CANCELLED:
+                    raise Problem(Kind.TOO_LATE, str(refused)) from None
+        return shown.moved(message_id, MessageState.CANCELLED)
+
+    def _expect(self, own: Own, message_id: int) -> None:
+        if not own.has(message_id):
+            raise self._not_there()
+
+    def _not_there(self) -> Problem:
+        return Problem(Kind.NOT_FOUND, f"there is no {self.side.words[0]} of this id")
+
+
+def router(side: Side) -> APIRouter:
+    """The routes of one channel."""
+    handlers = Messages(side)
+    one, many = side.words
+    made = APIRouter(prefix=f"/v1/{side.path}", tags=[side.path])
+
+    def add(path: str, method: str, handler: Callable[..., Any], scope: Scope, **more: Any) -> None:
+        made.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[Depends(require(scope))],
+            operation_id=f"{side.path}_{handler.__name__}",
+            **more,
+        )
+
+    writes, reads = side.writes, side.reads
+    add(
+        "", "POST", handlers.enqueue, writes,
+        status_code=201, summary=f"Enqueue an {one}", response_model=shown.Enqueued,
+        **description.enqueue(side.given),
+    )  # fmt: skip
+    add(
+        "/batch", "POST", handlers.batch, writes,
+        status_code=200, summary=f"Enqueue many {many}", response_class=Batch, **description.batch(side.given),
+    )  # fmt: skip
+    add(
+        "", "GET", handlers.find, reads,
+        summary=f"List {many}", response_model=side.page, **description.reading(),
+    )  # fmt: skip
+    found = description.reading(Kind.NOT_FOUND)
+    add(
+        "/{message_id}", "GET", handlers.one, reads,
+        summary=f"Look at an {one}", response_model=side.one, **found,
+    )  # fmt: skip
+    add(
+        "/{message_id}/attempts", "GET", handlers.attempts, reads,
+        summary=f"See how an {one} was handed over", response_model=shown.Attempts, **found,
+    )  # fmt: skip
+    add(
+        "/{message_id}/cancel", "POST", handlers.cancel, writes,
+        summary=f"Cancel an {one}", response_model=shown.Moved,
+        **description.reading(Kind.NOT_FOUND, Kind.TOO_LATE),
+    )  # fmt: skip
+    return made

@@ -1,0 +1,62 @@
+"""What the routes ask of a request before they begin."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header
+from starlette.requests import Request
+
+from worker.api.batches import MEDIA_TYPE as NDJSON
+from worker.api.problems import Kind, Problem
+from worker.api.security import Principal, token_needed
+
+
+def principal(request: Request) -> Principal:
+    """Who asks; the route's `require` has seen to the scope."""
+    found = getattr(request.state, "principal", None)
+    if not isinstance(found, Principal):
+        raise token_needed()
+    return found
+
+
+async def json_body(request: Request) -> bytes:
+    """The octets of a JSON body.
+
+    Raises:
+        Problem: it is said to be something else.
+    """
+    _expect(request, "application/json")
+    return await request.body()
+
+
+def ndjson(request: Request) -> None:
+    """Refuse a batch that is said to be something else.
+
+    Raises:
+        Problem: it is.
+    """
+    _expect(request, NDJSON)
+
+
+async def octets(request: Request) -> bytes:
+    """A body of any type."""
+    return await request.body()
+
+
+def _expect(request: Request, media_type: str) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        raise Problem(Kind.MEDIA_TYPE, f"send it with Content-Type: {media_type}")
+
+
+Asks = Annotated[Principal, Depends(principal)]
+JsonBody = Annotated[bytes, Depends(json_body)]
+Octets = Annotated[bytes, Depends(octets)]
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same as the member idempotency_key; in quotes or without.",
+    ),
+]
