@@ -11,7 +11,8 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from settings import Settings
 from worker import db
@@ -70,7 +71,7 @@ class Courier:
             while not stop.is_set():
                 try:
                     self._take_up(pool)
-                except DBAPIError as error:
+                except SQLAlchemyError as error:
                     log.warning("the database is away", error=type(error).__name__)
                     stop.wait(AWAY_SECONDS)
                 self._wake.wait(POLL_SECONDS)
@@ -149,7 +150,8 @@ class Courier:
                 with db.transaction(self._engine, who=WHO) as connection:
                     note(connection)
                 return
-            except DBAPIError as error:
-                if not db.is_gone(error) or time.monotonic() > deadline:
+            except (DBAPIError, NoConnectionFree) as error:
+                gone = not isinstance(error, DBAPIError) or db.is_gone(error)
+                if not gone or time.monotonic() > deadline:
                     raise
                 time.sleep(AWAY_SECONDS)
