@@ -25,7 +25,8 @@ COMPANY = {
     "smtp_name": option(str, "What the SMTP account is called; default: its host."),
     "task": option(str, "What the automatic task is called."),
 }
-OF_TASK = {name: kind for name, kind in TASK.items() if name not in ("smtp", "ceiling", "by")}
+LATER = ("smtp", "fallback", "ceiling", "by")
+OF_TASK = {name: kind for name, kind in TASK.items() if name not in LATER}
 DEFAULTS = {
     "time_zone": companies.DEFAULT_ZONE,
     "server": "local",

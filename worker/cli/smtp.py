@@ -14,10 +14,12 @@ from worker.cli import context
 from worker.cli.company import CompanyOption, zone_of
 from worker.cli.options import ACCOUNT, read_password, refuse_missing, takes
 from worker.cli.output import CommandError, Exit, JsonOption, say, show_one, show_rows, warn
+from worker.cli.smtp_parts import PARTS, Parts, apply_parts, take_parts
 from worker.core.outcomes import Outcome
 from worker.errors import AuthenticationFailed, TransportUnavailable
+from worker.outbox import routes
 from worker.registers import accounts as register
-from worker.registers import probe
+from worker.registers import probe, smtp_parts
 from worker.registers.naming import find_account, find_company
 from worker.registers.rates import per_hour
 
@@ -65,27 +67,31 @@ def warn_of(values: Mapping[str, Any]) -> None:
 
 
 @app.command("add")
-@takes(ACCOUNT)
+@takes(ACCOUNT, PARTS)
 def add(name: NameArgument, company: CompanyOption = None, *, given: dict[str, Any]) -> None:
     """Make an SMTP account. The password is asked for, or read from a file.
 
     Example: kadencia smtp add relay --host smtp.firma.example --username posta
     """
     refuse_missing(given, ("host",))
+    parts = take_parts(given, has_oauth=False)
     values = {"security": "starttls", "name": name, **account_values(given)}
     with context.transaction() as connection:
         owner = find_company(connection, company)
         register.add_account(connection, owner, context.vault(), values)
+        account = find_account(connection, name, owner.id, Channel.EMAIL, lock=True)
+        apply_parts(connection, account, context.vault(), parts)
     warn_of(values)
     say(f"SMTP account {name} of {owner.name} is made; try it with `kadencia smtp test {name}`")
 
 
 @app.command("set")
-@takes(ACCOUNT)
+@takes(ACCOUNT, PARTS)
 def change(
     name: NameArgument,
     new_name: Annotated[str | None, typer.Option("--name", help="As it shall be called.")] = None,
     no_log_in: Annotated[bool, typer.Option("--no-log-in", help="Send without log-in.")] = False,
+    no_oauth: Annotated[bool, typer.Option("--no-oauth", help="No access tokens.")] = False,
     company: CompanyOption = None,
     *,
     given: dict[str, Any],
@@ -96,6 +102,7 @@ def change(
     """
     if no_log_in and ("username" in given or "password_file" in given):
         raise CommandError("--no-log-in and a user name or password exclude each other")
+    parts = _parts_to_change(name, company, given, no_oauth or no_log_in)
     values = account_values(given)
     values |= {column: None for column in LIFTED if values.get(column) == 0}
     values |= {column: None for column in CLEARED if values.get(column) == ""}
@@ -105,6 +112,11 @@ def change(
         owner = find_company(connection, company)
         account = find_account(connection, name, owner.id, Channel.EMAIL, lock=True)
         changed = register.set_account(connection, account, context.vault(), values)
+        account = find_account(connection, values.get("name", name), owner.id, Channel.EMAIL)
+        more = apply_parts(connection, account, context.vault(), parts)
+        if more:
+            register.changed_account(connection, account.id)
+    changed |= more
     warn_of(values)
     say(f"changed: {', '.join(changed).replace('_', ' ') or 'nothing'}")
 
@@ -151,7 +163,8 @@ def try_out(
     """
     with context.transaction() as connection:
         owner = find_company(connection, company)
-        account = find_account(connection, name, owner.id, Channel.EMAIL)
+        known = find_account(connection, name, owner.id, Channel.EMAIL)
+        account = routes.account(connection, known.id)
         route = None
         if to is not None:
             route = (
@@ -159,11 +172,10 @@ def try_out(
                 *probe.recipient_of(connection, to),
             )
     timeout = context.settings().answer_timeout_seconds
-    settings = smtp_settings(account, context.vault(), timeout)
+    settings = smtp_settings(account, context.vault(), context.engine(), timeout)
     with _refusals():
         probe.log_in(settings)
-        as_whom = "without a log-in" if account.username is None else f"as {account.username}"
-        say(f"{settings.host}:{settings.port} lets us in, {as_whom}")
+        say(f"{settings.host}:{settings.port} lets us in, {_as_whom(account)}")
         if route is not None:
             _send(settings, owner, *route)
 
@@ -188,6 +200,27 @@ def enable(name: NameArgument, company: CompanyOption = None) -> None:
     with context.transaction() as connection:
         done = register.enable_account(connection, find_company(connection, company), name)
     say(f"SMTP account {name} {'is enabled now' if done else 'was enabled'}; its breaker is closed")
+
+
+def _parts_to_change(
+    name: str, company: str | None, given: dict[str, Any], drop_oauth: bool
+) -> Parts:
+    """What is to change of them; whether a user name needs a password depends on the account."""
+    if drop_oauth and any(option.startswith("oauth_") for option in given):
+        raise CommandError("OAuth cannot be set and ended at once; give one")
+    with context.transaction() as connection:
+        owner = find_company(connection, company)
+        account = find_account(connection, name, owner.id, Channel.EMAIL)
+        has_oauth = smtp_parts.has_oauth(connection, account.id)
+    parts = take_parts(given, has_oauth and not drop_oauth)
+    parts.drop_oauth = drop_oauth
+    return parts
+
+
+def _as_whom(account: Any) -> str:
+    if account.oauth_username is not None:
+        return f"as {account.oauth_username}, by an access token"
+    return "without a log-in" if account.username is None else f"as {account.username}"
 
 
 def _send(settings: Any, owner: Any, sender: Any, meant: Any, recipient: Any) -> None:

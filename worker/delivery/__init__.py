@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from models.states import Channel
 from settings import Settings
-from worker.accounts import smtp_settings
+from worker.accounts import OF_CONNECTION, smtp_settings
 from worker.core.content import ContentError
 from worker.core.outcomes import Outcome
 from worker.crashpoints import CrashPoint, reach
@@ -35,21 +35,6 @@ from worker.transports.smtp import SmtpTransport
 from worker.vault import Vault, VaultError
 
 log = structlog.get_logger()
-
-OF_CONNECTION = (
-    "host",
-    "port",
-    "security",
-    "verify",
-    "ca_file",
-    "username",
-    "password",
-    "helo_name",
-    "connect_timeout",
-    "command_timeout",
-    "connection_messages",
-)
-"""Columns of an account on which a connection depends."""
 
 
 class Delivery(Sender):
@@ -78,7 +63,7 @@ class Delivery(Sender):
         super().__init__(engine, throttle, settings, server, worker)
         self._transports = Kept(
             lambda account: SmtpTransport(
-                smtp_settings(account, vault, settings.answer_timeout_seconds),
+                smtp_settings(account, vault, engine, settings.answer_timeout_seconds),
                 observe=lambda phase, seconds: SMTP_SECONDS.observe(
                     seconds, account=account.id, phase=str(phase)
                 ),

@@ -17,7 +17,7 @@ from worker.accounts import smtp_settings
 from worker.doctor.findings import Finding, Installation, fault, ok, warning
 from worker.doctor.trials import PATIENCE_SECONDS, all_at_once
 from worker.errors import TransportUnavailable
-from worker.outbox import figures
+from worker.outbox import figures, routes
 from worker.registers import probe, safety
 from worker.transports.smtp import SmtpSettings
 from worker.vault import VaultError
@@ -30,14 +30,21 @@ DISK_WARNING, DISK_FAULT = 2 * GIB, GIB // 4
 """Chosen: PostgreSQL stops at the last octet, and must be told of before."""
 
 # A task that the product paused would send, if its account let it.
-IN_USE = text(
-    "SELECT DISTINCT account_id FROM automatic_task WHERE active OR paused_why IS NOT NULL"
-)
+IN_USE = text("""
+    WITH used AS (
+        SELECT id, account_id FROM automatic_task WHERE active OR paused_why IS NOT NULL)
+    SELECT account_id FROM used
+    UNION SELECT k.account_id FROM task_account k JOIN used ON used.id = k.task_id
+""")
 
 SEALED = text("""
-    SELECT a.name, coalesce(e.key, a.password) AS secret
-    FROM account a LEFT JOIN eurosms_account e ON e.account_id = a.id
-    WHERE num_nonnulls(e.key, a.password) > 0 ORDER BY a.id
+    SELECT a.name, s.secret
+    FROM account a
+    LEFT JOIN eurosms_account e ON e.account_id = a.id
+    LEFT JOIN smtp_oauth q ON q.account_id = a.id
+    CROSS JOIN LATERAL unnest(ARRAY[e.key, a.password, q.client_secret, q.refresh_token])
+        AS s(secret)
+    WHERE s.secret IS NOT NULL ORDER BY a.id
 """)
 
 
@@ -82,8 +89,9 @@ def smtp(installation: Installation, connection: Connection) -> Iterator[Finding
     """Whether each enabled SMTP account lets us in; all are tried at once."""
     if not installation.smtp:
         return
-    query = select(Account.__table__).where(Account.enabled, Account.channel == Channel.EMAIL)
-    rows = connection.execute(query.order_by(Account.id)).all()
+    query = select(Account.id).where(Account.enabled, Account.channel == Channel.EMAIL)
+    ids = connection.execute(query.order_by(Account.id)).scalars().all()
+    rows = [routes.account(connection, account_id) for account_id in ids]
     in_use = set(connection.execute(IN_USE).scalars())
     with_keys = {row: one for row in rows if (one := _settings(installation, row)) is not None}
     tries = {row: partial(probe.log_in, one) for row, one in with_keys.items()}
@@ -94,7 +102,7 @@ def smtp(installation: Installation, connection: Connection) -> Iterator[Finding
 def _settings(installation: Installation, row: Row[Any]) -> SmtpSettings | None:
     """How to log in, with less patience; None if the password can't be opened: `keys` says so."""
     try:
-        found = smtp_settings(row, installation.vault, PATIENCE_SECONDS)
+        found = smtp_settings(row, installation.vault, installation.engine, PATIENCE_SECONDS)
     except VaultError:
         return None
     return replace(

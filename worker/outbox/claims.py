@@ -15,10 +15,11 @@ from models.states import Channel, Priority, RecipientState, derive
 from worker import db
 from worker.outbox import overdue
 from worker.outbox.in_charge import IN_CHARGE
+from worker.outbox.routes import OF_PARTS, PARTS
 
 # What a sending process needs before the claim, to have a connection ready.
 ROUTE = text(f"""
-    SELECT a.*, c.name AS company_name,
+    SELECT a.*, {PARTS}, c.name AS company_name,
         (SELECT coalesce(sum(p.slots), 0) FROM process p
          WHERE p.beat_at > clock_timestamp() - :silent_after AND p.server_id IN (
             SELECT {IN_CHARGE} FROM automatic_task t WHERE t.active AND (t.account_id = a.id
@@ -30,6 +31,7 @@ ROUTE = text(f"""
     LEFT JOIN detour d ON d.message_id = m.id AND d.lease = m.lease
     JOIN account a ON a.id = coalesce(d.account_id, t.account_id)
     JOIN company c ON c.id = a.company_id
+    {OF_PARTS}
     WHERE m.id = :id AND m.lease = :lease AND m.state = 'released'
 """)  # noqa: S608  no value of anybody's is in it
 

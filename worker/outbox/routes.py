@@ -22,6 +22,21 @@ ACCOUNTS = text("""
 
 DOMAIN_LIMIT = text("SELECT domain_hourly_limit FROM account WHERE id = :id")
 
+PARTS = "o.log_in, o.cert_file, o.key_file, o.dsn, o.dsn_return, q.username AS oauth_username"
+"""Columns that `OF_PARTS` adds to those of an SMTP account."""
+
+OF_PARTS = """
+    LEFT JOIN smtp_option o ON o.account_id = a.id
+    LEFT JOIN smtp_oauth q ON q.account_id = a.id
+"""
+
+ACCOUNT = text(f"SELECT a.*, {PARTS} FROM account a {OF_PARTS} WHERE a.id = :id")  # noqa: S608
+
+
+def account(connection: Connection, account_id: int) -> Row[Any]:
+    """All of an SMTP account that its transport depends on."""
+    return connection.execute(ACCOUNT, {"id": account_id}).one()
+
 
 def standings(
     connection: Connection, task_id: int, now: datetime, silent_after: timedelta

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models.automation import Account, AutomaticTask
 from models.sms import EurosmsAccount
+from models.smtp import SmtpOauth, TaskAccount
 from models.states import Channel
 from models.webhooks import Webhook
 from worker.core.content import refuse_unsafe, shown
-from worker.registers import RegisterError, audit, waking
+from worker.registers import RegisterError, audit, smtp_parts, waking
 from worker.registers.naming import check_name, find_account, refuse_taken
 from worker.vault import Vault
 
@@ -82,9 +83,14 @@ def set_account(
         new["password"] = _sealed(vault, new["password"])
     changed = audit.change(connection, Account, "smtp", account.id, new) if new else {}
     if changed:
-        close_breaker(connection, account.id)
-        waking.wake(connection, account.id)
+        changed_account(connection, account.id)
     return changed
+
+
+def changed_account(connection: Connection, account_id: int) -> None:
+    """What was changed is used at once: its breaker is closed, and its tasks are swept."""
+    close_breaker(connection, account_id)
+    waking.wake(connection, account_id)
 
 
 def disable_account(connection: Connection, company: Row[Any], name: str) -> bool:
@@ -110,22 +116,32 @@ def enable_account(connection: Connection, company: Row[Any], name: str) -> bool
 def accounts(connection: Connection, company_id: int) -> list[dict[str, Any]]:
     """A company's SMTP accounts by name, without their passwords."""
     found = connection.execute(
-        select(*LISTED)
+        select(*LISTED, SmtpOauth.username.label("mailbox"))
+        .join(SmtpOauth, SmtpOauth.account_id == Account.id, isouter=True)
         .where(Account.company_id == company_id, Account.channel == Channel.EMAIL)
         .order_by(Account.name)
     )
-    return [dict(row._mapping) for row in found]
+    return [_listed(dict(row._mapping)) for row in found]
+
+
+def _listed(row: dict[str, Any]) -> dict[str, Any]:
+    mailbox = row.pop("mailbox")
+    return {**row, "username": row["username"] or mailbox}
 
 
 def shown_account(connection: Connection, account: Row[Any]) -> dict[str, Any]:
     """All of an account but its password, and the automatic tasks that use it."""
     known = {column.name: getattr(account, column.name) for column in LISTED}
+    known |= smtp_parts.parts_of(connection, account.id)
     return known | {"tasks": tasks_of(connection, account.id)}
 
 
 def tasks_of(connection: Connection, account_id: int) -> list[str]:
-    """The automatic tasks that use an account, by name."""
-    query = select(AutomaticTask.name).where(AutomaticTask.account_id == account_id)
+    """The automatic tasks that use an account or fall back to it, by name."""
+    others = select(TaskAccount.task_id).where(TaskAccount.account_id == account_id)
+    query = select(AutomaticTask.name).where(
+        or_(AutomaticTask.account_id == account_id, AutomaticTask.id.in_(others))
+    )
     return list(connection.execute(query.order_by(AutomaticTask.name)).scalars())
 
 
@@ -138,6 +154,8 @@ def reseal_all(connection: Connection, vault: Vault) -> int:
     """
     count = _reseal(connection, vault, Account.id, Account.password)
     count += _reseal(connection, vault, EurosmsAccount.account_id, EurosmsAccount.key)
+    for secret in (SmtpOauth.client_secret, SmtpOauth.refresh_token, SmtpOauth.access_token):
+        count += _reseal(connection, vault, SmtpOauth.account_id, secret)
     count += _reseal(connection, vault, Webhook.id, Webhook.secret)
     count += _reseal(connection, vault, Webhook.id, Webhook.secret_before)
     audit.record(connection, "rotate keys", "installation:1", after={"credentials": count})

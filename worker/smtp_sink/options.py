@@ -37,6 +37,7 @@ class Options:
     tls: str | None
     cert: Path | None
     key: Path | None
+    client_ca: Path | None
     manners: Manners
     faults: Faults
 
@@ -51,8 +52,10 @@ def parse(argv: Sequence[str]) -> Options:
     args = parser.parse_args(argv)
     if args.tls and not args.cert:
         parser.error("--tls needs --cert (and --key, unless the certificate's file has it)")
-    if bool(args.user) != bool(args.password_file):
-        parser.error("--user and --password-file go together")
+    if bool(args.user) != bool(args.password_file or args.token_file):
+        parser.error("--user and --password-file (or --token-file) go together")
+    if args.client_ca and not args.tls:
+        parser.error("--client-ca needs --tls")
     try:
         faults = [Fault.parse(text) for text in args.fault]
         password = args.password_file.read_text().rstrip("\r\n") if args.password_file else ""
@@ -65,6 +68,8 @@ def parse(argv: Sequence[str]) -> Options:
         eight_bit=not args.no_8bitmime,
         smtputf8=not args.no_smtputf8,
         mechanisms=tuple(args.mechanisms.upper().split(",")) if args.mechanisms else (),
+        token_file=args.token_file,
+        dsn=args.dsn,
         delay=args.delay,
         idle=args.idle,
         most_connections=args.max_connections,
@@ -77,6 +82,7 @@ def parse(argv: Sequence[str]) -> Options:
         tls=args.tls,
         cert=args.cert,
         key=args.key,
+        client_ca=args.client_ca,
         manners=manners,
         faults=Faults(faults),
     )
@@ -98,9 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls", choices=["implicit", "starttls"], help="encrypt, from the start or when asked")
     add("--cert", type=Path, metavar="FILE", help="certificate chain, PEM")
     add("--key", type=Path, metavar="FILE", help="its private key, PEM")
+    add("--client-ca", type=Path, metavar="FILE", help="demand a client certificate from it")
     add("--user", help="demand a log-in as this user")
     add("--password-file", type=Path, metavar="FILE", help="the first line is the password")
-    add("--mechanisms", default="PLAIN,LOGIN", help="log-ins offered (%(default)s)")
+    add("--token-file", type=Path, metavar="FILE", help="access tokens that are taken, a line each")
+    add(
+        "--mechanisms",
+        default="PLAIN,LOGIN",
+        help="log-ins offered (%(default)s), of these and CRAM-MD5, XOAUTH2, OAUTHBEARER",
+    )
+    add("--dsn", action="store_true", help="offer DSN, and keep in the journal what is asked for")
     add("--fault", action="append", default=[], metavar="KIND:PATTERN[:NUMBER]", help="see below")
     add("--size", type=_count, default=defaults.size, help="most bytes of a mail (%(default)s)")
     add("--no-8bitmime", action="store_true", help="do not offer 8BITMIME")

@@ -35,6 +35,7 @@ class Entry:
         message_id: of the header, with its angle brackets.
         size: bytes of content, without dot-stuffing.
         file: name in the directory; None if the mail was not kept.
+        dsn: what reports were asked for (RFC 3461): with MAIL, then with each RCPT.
     """
 
     connection: int
@@ -48,6 +49,7 @@ class Entry:
     message_id: str | None = None
     size: int | None = None
     file: str | None = None
+    dsn: list[str] = field(default_factory=list)
 
 
 class Records:

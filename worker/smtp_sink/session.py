@@ -10,11 +10,13 @@ import itertools
 import logging
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from worker.smtp_sink.faults import Faults, Kind
+from worker.smtp_sink.log_ins import EXTRA, LONGEST_AUTH, LogIns
 from worker.smtp_sink.records import Entry, Records, message_id, now_us
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ class Manners:
         eight_bit: offer 8BITMIME.
         smtputf8: offer SMTPUTF8.
         mechanisms: log-in mechanisms offered.
+        token_file: access tokens that are taken in place of the password, a line each.
+        dsn: offer DSN, and write down what is asked for.
         delay: before each answer after the final dot.
         idle: a connection that says nothing for longer is closed.
         most_connections: at once; to the others it says 421.
@@ -45,6 +49,8 @@ class Manners:
     eight_bit: bool = True
     smtputf8: bool = True
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    token_file: Path | None = None
+    dsn: bool = False
     delay: float = 0.0
     idle: float = 300.0
     most_connections: int = 1000
@@ -72,7 +78,7 @@ class Sink:
         return Connection(self)
 
 
-class Connection(SMTP):
+class Connection(LogIns):
     """aiosmtpd's dialogue, with our answers (it calls the `handle_` methods below)."""
 
     def __init__(self, sink: Sink) -> None:
@@ -80,7 +86,13 @@ class Connection(SMTP):
         self._sink = sink
         self._number = next(sink.numbers)
         self._entry: Entry | None = None
+        self._asked = ""
         self._greeted = False
+        self.user, self.password = manners.user, manners.password
+        self.token_file = manners.token_file
+        if manners.token_file is not None:
+            self.line_length_limit = LONGEST_AUTH
+            self.command_size_limits = {**self.command_size_limits, "AUTH": LONGEST_AUTH}
         super().__init__(
             self,
             data_size_limit=manners.size,
@@ -90,7 +102,7 @@ class Connection(SMTP):
             tls_context=sink.starttls,
             timeout=manners.idle,
             auth_require_tls=False,
-            auth_exclude_mechanism={"PLAIN", "LOGIN"} - set(manners.mechanisms),
+            auth_exclude_mechanism=({"PLAIN", "LOGIN"} | EXTRA) - set(manners.mechanisms),
             authenticator=self._authenticate_user,
         )
 
@@ -130,6 +142,8 @@ class Connection(SMTP):
         hidden = set() if manners.eight_bit else {"8BITMIME"}
         if manners.user is None or not manners.mechanisms:
             hidden.add("AUTH")
+        if manners.dsn:
+            lines.insert(-1, "250-DSN")
         return [line for line in lines if line[4:].split()[0] not in hidden]
 
     async def handle_MAIL(
@@ -144,6 +158,7 @@ class Connection(SMTP):
         self._end_entry()
         user = self._sink.manners.user if session.authenticated else None
         self._entry = Entry(self._number, session.host_name, user, address)
+        self._entry.dsn += [self._asked] if self._asked else []
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
@@ -166,6 +181,24 @@ class Connection(SMTP):
         if self._entry is not None:
             self._entry.recipients[address] = int(answer[:3])
         return answer
+
+    async def smtp_MAIL(self, arg: str) -> None:
+        """Put aside what reports are asked for, of which aiosmtpd knows nothing."""
+        left, self._asked = self._without_dsn(arg, ("RET=", "ENVID="))
+        await super().smtp_MAIL(left)
+
+    async def smtp_RCPT(self, arg: str) -> None:
+        """The same, for one recipient."""
+        left, asked = self._without_dsn(arg, ("NOTIFY=", "ORCPT="))
+        if self._entry is not None and asked:
+            self._entry.dsn.append(asked)
+        await super().smtp_RCPT(left)
+
+    def _without_dsn(self, arg: str, names: tuple[str, ...]) -> tuple[str, str]:
+        """A command's parameters without those of DSN, and those."""
+        words = (arg or "").split(" ")
+        asked = [word for word in words if self._sink.manners.dsn and word.startswith(names)]
+        return " ".join(word for word in words if word not in asked), " ".join(asked)
 
     async def smtp_DATA(self, arg: str) -> None:
         """Take the content, unless we are to hang up before it."""
