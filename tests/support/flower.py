@@ -42,7 +42,7 @@ def running_flower(fleet: Fleet) -> Iterator[RunningFlower]:
         return [line for line in lines if '"listening"' in line]
 
     wait_until(lambda: bool(told()), START_SECONDS)
-    yield RunningFlower(json.loads(told()[-1])["listening"], process)
+    yield RunningFlower(f"http://{json.loads(told()[-1])['listening']}", process)
 
 
 def _octets(text: str | bytes) -> bytes:

@@ -55,5 +55,5 @@ def _password(settings: Settings) -> str:
 
 def _tell(host: str, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
-    sys.stdout.write(json.dumps({"listening": f"http://{shown}:{port}"}) + "\n")
+    sys.stdout.write(json.dumps({"listening": f"{shown}:{port}"}) + "\n")
     sys.stdout.flush()
