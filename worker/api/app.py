@@ -17,13 +17,21 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp
 
-from worker.api import attachments, health, messages
+from worker.api import attachments, health, messages, webhooks
 from worker.api.channels import EMAILS, SMS
 from worker.api.description import describe
 from worker.api.desk import Desk
 from worker.api.failures import problem_of
 from worker.api.gate import Gate
 from worker.api.problems import Problem
+
+ROUTERS = (
+    messages.router(EMAILS),
+    messages.router(SMS),
+    attachments.router,
+    webhooks.router,
+    health.router,
+)
 
 
 class Api(FastAPI):
@@ -50,9 +58,8 @@ def make_api(desk: Desk) -> Api:
         redirect_slashes=False,
     )
     api.state.desk = desk
-    for router in (messages.router(EMAILS), messages.router(SMS), attachments.router):
+    for router in ROUTERS:
         api.include_router(router)
-    api.include_router(health.router)
     api.add_exception_handler(HTTPException, _answer)
     api.add_exception_handler(RequestValidationError, _answer)
     api.add_exception_handler(Exception, _answer)
@@ -92,14 +99,14 @@ def _of_method(request: Request, problem: Problem) -> Response:
 def allowed_methods(request: Request) -> str:
     """The methods of all routes that have the request's path."""
     found = {"OPTIONS"}
-    for route in request.app.routes:
+    for route in routes():
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
+            found |= route.methods or set()
     if "GET" in found:
         found.add("HEAD")
     return ", ".join(sorted(found))
 
 
-def routes_of(api: FastAPI) -> list[Any]:
-    """The routes that answer with data."""
-    return [route for route in api.routes if isinstance(route, APIRoute)]
+def routes() -> list[APIRoute]:
+    """The routes of all routers."""
+    return [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]

@@ -180,7 +180,8 @@ def router(side: Side) -> APIRouter:
     )  # fmt: skip
     add(
         "/batch", "POST", handlers.batch, writes,
-        status_code=200, summary=f"Enqueue many {many}", response_class=Batch, **description.batch(side.given),
+        status_code=200, summary=f"Enqueue many {many}", response_class=Batch,
+        **description.batch(side.given),
     )  # fmt: skip
     add(
         "", "GET", handlers.find, reads,

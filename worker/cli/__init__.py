@@ -47,6 +47,7 @@ def _register() -> None:
         Later("worker", "worker:worker", "Sweep and send for an OAC server."),
         Later("beat", "worker:beat", "Enqueue the sweeps that are due."),
         Later("flower", "flower:flower", "Watch Celery's workers, queues and tasks in a browser."),
+        Later("api", "api:api", "Let other services enqueue by HTTP."),
         Later("migrate", "run:migrate", "Bring the database to this version's schema."),
         Later("backup", "run:backup", "Write the database and its keys into one file."),
         Later("restore", "run:restore", "Bring a backup back; nothing is sent until reviewed."),
@@ -67,6 +68,7 @@ def _register() -> None:
         Later("company", "company:app", "Companies."),
         Later("establishment", "establishment:app", "Establishments: branches and shops."),
         Later("user", "user:app", "Users: standard ones, and system ones that run tasks."),
+        Later("token", "token:app", "Tokens of the HTTP API."),
         Later(
             "suppression", "suppression:app", "Addresses and numbers that must not be written to."
         ),
