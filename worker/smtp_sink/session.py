@@ -9,6 +9,7 @@ import hmac
 import itertools
 import logging
 import ssl
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -92,7 +93,8 @@ class Connection(LogIns):
         self.token_file = manners.token_file
         if manners.token_file is not None:
             self.line_length_limit = LONGEST_AUTH
-            self.command_size_limits = {**self.command_size_limits, "AUTH": LONGEST_AUTH}
+            self.command_size_limit = LONGEST_AUTH
+            self.command_size_limits = defaultdict(lambda: LONGEST_AUTH)
         super().__init__(
             self,
             data_size_limit=manners.size,
