@@ -85,7 +85,7 @@ class Scheduler(beat.Scheduler):
         super().__init__(*args, **kwargs)
         settings = bootstrap.read_settings(os.environ)
         self._silent_after = timedelta(seconds=settings.silent_after_seconds)
-        self._engine: Engine = bootstrap.make_engine(settings, "beat")
+        self._engine: Engine = bootstrap.make_engine(settings, "beat", direct=True)
         self._alive = watchdog(os.environ.get("NOTIFY_SOCKET"), settings.alive_file)
         self._listener: Any = None
         self._net_at = 0.0

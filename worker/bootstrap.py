@@ -47,13 +47,24 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return load({**named, "KADENCIA_DATA": str(data), **environ})
 
 
-def make_engine(settings: Settings, name: str, pool_size: int = 2) -> Engine:
+def make_engine(
+    settings: Settings, name: str, pool_size: int = 2, *, direct: bool = False
+) -> Engine:
     """An engine on the product's database.
+
+    Args:
+        settings: with its address.
+        name: shown as application_name.
+        pool_size: connections kept.
+        direct: past a pooler, for what needs a session of its own: listening, migrations.
 
     Raises:
         SettingsError: no address is set, and no `kadencia up` is running.
     """
-    return db.make_engine(settings.require_database_url(), name=name, pool_size=pool_size)
+    if direct:
+        return db.make_engine(settings.require_direct_url(), name=name, pool_size=pool_size)
+    url, pooled = settings.require_database_url(), settings.pooled
+    return db.make_engine(url, name=name, pool_size=pool_size, pooled=pooled)
 
 
 def make_throttle(settings: Settings) -> Throttle:

@@ -13,7 +13,7 @@ import alembic.command
 import alembic.config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 import models
@@ -41,15 +41,27 @@ class Lock(IntEnum):
     RETENTION = 7305
 
 
-def make_engine(url: str, *, name: str, pool_size: int = 2) -> Engine:
+BOUNDS = {
+    # A statement that hangs for a minute is a fault; so is an idle transaction.
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+    "timezone": "UTC",
+}
+"""What holds in each of our sessions."""
+
+
+def make_engine(url: str, *, name: str, pool_size: int = 2, pooled: bool = False) -> Engine:
     """An engine that gives up in seconds on a database that is away.
 
     Args:
         url: postgresql://user:password@host:port/name
         name: shown as application_name, to tell who holds a connection.
         pool_size: connections kept; as many again may be opened in need.
+        pooled: whether the address is PgBouncer's in transaction mode. It refuses start-up
+            options and hands each transaction another session, so each sets its bounds itself.
     """
-    return create_engine(
+    options = {"options": " ".join(f"-c {name}={value}" for name, value in BOUNDS.items())}
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -62,11 +74,18 @@ def make_engine(url: str, *, name: str, pool_size: int = 2) -> Engine:
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
-            # A statement that hangs for a minute is a fault; so is an idle transaction.
-            "options": "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
-            " -c timezone=UTC",
+            **({} if pooled else options),
         },
     )
+    if pooled:
+        event.listen(engine, "begin", _bound)
+    return engine
+
+
+def _bound(connection: Connection) -> None:
+    """One round trip more for each transaction, which no other way through PgBouncer saves."""
+    bounds = (f"SET LOCAL {name} = '{value}'" for name, value in BOUNDS.items())
+    connection.exec_driver_sql("; ".join(bounds))
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def reachable(settings: Settings, data: DataDirectory, *, make: bool) -> Iterato
         EmbeddedError: the embedded one cannot be started.
     """
     if settings.database_url is not None:
-        yield Place(settings.require_database_url(), settings, data)
+        yield Place(settings.require_direct_url(), settings, data)
         return
     if not make and not (data.path / "postgres").exists():
         raise BackupError(

@@ -103,7 +103,7 @@ def migrate(
     ] = "head",
 ) -> None:
     """Bring the database to this version's schema, and print the revision in force."""
-    engine = bootstrap.make_engine(context.settings(), "migrate")
+    engine = bootstrap.make_engine(context.settings(), "migrate", direct=True)
     try:
         revision = db.migrate(engine, to)
     except NoSuchRevision as error:

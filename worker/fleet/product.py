@@ -101,7 +101,9 @@ def product_specs(
             *("--processes", str(options.processes)),
         ),
         env=env,
-        ready=_Registered(addresses.database_url, options.server),
+        ready=_Registered(
+            addresses.database_url if embedded else settings.require_direct_url(), options.server
+        ),
         # Killed in mid-dialogue it would leave messages unknown; a second Ctrl-C does it.
         stop_seconds=settings.handover_max_seconds + STOP_MARGIN_SECONDS,
         death_signal=signal.SIGKILL if embedded else signal.SIGTERM,

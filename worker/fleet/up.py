@@ -60,7 +60,7 @@ def up(
             choose_ports(data, options),
         )
         if postgres is None:
-            migrate(addresses.database_url)
+            migrate(settings.require_direct_url())
 
         def started() -> None:
             data.write_endpoints(addresses.as_endpoints())
