@@ -34,6 +34,9 @@ def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: i
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=256) as listener:
+        # Inherited by each connection; asyncio sets it only where the protocol is named, and an
+        # answer's body would wait 40 ms for the acknowledgement of its header.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             app,
             log_config=None,
