@@ -29,6 +29,7 @@ NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 """
 
 _MESSAGE_ID = re.compile(r"<[^<>\s]+@[^<>\s]+>")
+_ENVELOPE_ID = re.compile(r"[^<>\s@]+@[^<>\s@]+")  # as we ask for reports: the bare Message-ID
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _COMMENT = re.compile(r"\([^()]*\)")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")  # RFC 3461 section 4
@@ -161,6 +162,9 @@ def _original_id(parts: ReportParts, whole: Fields, where: str) -> str:
         found = _MESSAGE_ID.findall(text or "")
         if found:
             return str(found[-1])
+    asked = _ENVELOPE_ID.fullmatch(_envelope_id(whole) or "")
+    if asked:
+        return f"<{asked[0]}>"
     raise ReportError(
         "does not say which mail it is about: neither its headers nor its Message-ID came back",
         where,
