@@ -11,6 +11,10 @@ SERVER_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 CONTROL_QUEUE = "kadencia.control"
 """Periodic work that any server's control process may do: recover, retention, alarms."""
 
+INTAKE_QUEUE = "kadencia.intake"
+"""Taking in what was handed in by SQL: a queue apart, since version 0.1.0 does not know the task
+and would throw it away."""
+
 ENQUEUE_QUEUE = "kadencia.enqueue"
 """Where other applications hand in e-mails and SMS; control processes empty it last."""
 
@@ -51,7 +55,7 @@ ID_TASKS = frozenset(
 ROUTES: dict[str, dict[str, str]] = {
     Task.RECOVER: {"queue": CONTROL_QUEUE},
     Task.RETAIN: {"queue": CONTROL_QUEUE},
-    Task.TAKE_IN: {"queue": CONTROL_QUEUE},
+    Task.TAKE_IN: {"queue": INTAKE_QUEUE},
     Task.ENQUEUE_EMAIL: {"queue": ENQUEUE_QUEUE},
     Task.ENQUEUE_SMS: {"queue": ENQUEUE_QUEUE},
 }

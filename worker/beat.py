@@ -18,7 +18,7 @@ from celery import beat
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings.names import CONTROL_QUEUE, Task, eurosms_reports_queue, sweep_queue
+from settings.names import INTAKE_QUEUE, Task, eurosms_reports_queue, sweep_queue
 from worker import bootstrap, db, stand_ins
 from worker.measures import BEAT_TICK
 from worker.outbox import sms_polls, waking
@@ -174,7 +174,7 @@ class Scheduler(beat.Scheduler):
         if not self._intake_waits or time.monotonic() < self._intake_at:
             return True
         try:
-            self.app.send_task(Task.TAKE_IN, queue=CONTROL_QUEUE, **OPTIONS)
+            self.app.send_task(Task.TAKE_IN, queue=INTAKE_QUEUE, **OPTIONS)
         except Exception as error:
             log.warning("Redis is away", error=type(error).__name__)
             return False

@@ -20,6 +20,7 @@ from settings import Settings
 from settings.names import (
     CONTROL_QUEUE,
     ENQUEUE_QUEUE,
+    INTAKE_QUEUE,
     eurosms_first_queue,
     eurosms_queue,
     eurosms_reports_queue,
@@ -70,7 +71,7 @@ def specs(
             eurosms_reports_queue(server),
             eurosms_queue(server),
         ],
-        "control": [sweep_queue(server), CONTROL_QUEUE, ENQUEUE_QUEUE],
+        "control": [sweep_queue(server), CONTROL_QUEUE, INTAKE_QUEUE, ENQUEUE_QUEUE],
     }
     # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
     pools = {
