@@ -8,7 +8,7 @@ import typer
 
 from worker.cli import context
 from worker.cli.company import CompanyOption
-from worker.cli.output import JsonOption, say, show_rows
+from worker.cli.output import JsonOption, say, show_rows, warn
 from worker.registers import sql_roles as register
 from worker.registers.naming import find_company
 
@@ -34,9 +34,10 @@ def create(
     with context.transaction() as connection:
         owner = find_company(connection, company)
         password = register.allow(connection, owner, name, rotate=rotate)
-    say(f"role {name} may enqueue for {owner.name}")
+    warn(f"role {name} may enqueue for {owner.name}")
     if password is not None:
-        say(f"password (shown once): {password}")
+        warn("its password is shown this once, so keep it now")
+        say(password)
 
 
 @app.command("list")
