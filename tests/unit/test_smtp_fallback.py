@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from worker.core.explain import Facts, TaskFacts, explain
 from worker.core.fallback import Standing, detour, in_charge
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -96,3 +97,25 @@ def test_all_that_were_passed_over_are_named():
 
     assert said is not None
     assert said.endswith("since “hlavný” is disabled, “záložný” is disabled")
+
+
+def test_a_person_who_asks_is_told_of_the_detour_first():
+    task = TaskFacts(
+        name="Pošta",
+        active=True,
+        plan=None,
+        server="main",
+        server_alive=True,
+        server_paused=False,
+        account="záložný",
+        account_enabled=True,
+        breaker_until=None,
+        breaker_why=None,
+        limit=100,
+        detour="through the SMTP account “záložný”, since “hlavný” is disabled",
+    )
+    facts = Facts(NOW, NOW, LATER, frozenset({"x"}), cost=1, tasks=(task,))
+
+    assert explain(facts) == [
+        "task “Pošta”: it goes through the SMTP account “záložný”, since “hlavný” is disabled"
+    ]

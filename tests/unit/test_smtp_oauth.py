@@ -163,3 +163,22 @@ def test_the_mechanism_is_the_best_of_those_offered(offered, wanted, token, priv
 )
 def test_a_refusal_that_explains_nothing_adds_nothing(challenge):
     assert sasl.refusal(challenge) == ""
+
+
+def test_each_mechanism_says_what_its_rfc_wants():
+    challenge = sasl.encoded("<1896.697170952@postoffice.reston.mci.net>")
+
+    assert sasl.decoded(sasl.plain("jožo", "heslo")) == "\0jožo\0heslo".encode()
+    assert sasl.decoded(sasl.xoauth2("a@x", "t")) == b"user=a@x\x01auth=Bearer t\x01\x01"
+    assert sasl.decoded(sasl.oauthbearer("a,b", "h", 25, "t")) == (
+        b"n,a=a=2Cb,\x01host=h\x01port=25\x01auth=Bearer t\x01\x01"
+    )
+    assert sasl.decoded(sasl.cram_md5("tim", "tanstaaftanstaaf", challenge)) == (
+        b"tim b913a602c7eda7a495b4e6e7334d3890"
+    )
+
+
+def test_a_refusal_tells_its_status_and_the_scope_that_was_missing():
+    said = sasl.encoded(json.dumps({"status": "400", "scope": "https://mail.example/"}))
+
+    assert sasl.refusal(said) == "status 400, scope https://mail.example/"
