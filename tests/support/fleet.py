@@ -91,15 +91,16 @@ class Fleet:
         """Remove the directory, with the log."""
         self._files.cleanup()
 
-    def beat(self, **environment: str) -> subprocess.Popen[bytes]:
+    def beat(self, code: Path | None = None, **environment: str) -> subprocess.Popen[bytes]:
         """Start a beat."""
-        return self.start("beat", **environment)
+        return self.start("beat", code=code, **environment)
 
     def worker(
         self,
         server: str = "main",
         processes: int = 2,
         queues: str = "email",
+        code: Path | None = None,
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start a worker and wait until it answers canaries; needs a beat."""
@@ -107,17 +108,28 @@ class Fleet:
         process = self.start(
             *("worker", "--server", server, "--queues", queues),
             *("--processes", str(processes), "--sms-processes", str(processes)),
+            code=code,
             **environment,
         )
         wait_until(lambda: self._answering() > before, 30)
         return process
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start `kadencia` with these arguments; it dies with us."""
+    def start(
+        self, *arguments: str, code: Path | None = None, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start `kadencia` with these arguments; it dies with us.
+
+        Args:
+            arguments: of the command.
+            code: directory with the product's packages in another version; None for ours.
+            environment: on top of the fleet's.
+        """
+        of_code = {} if code is None else {"PYTHONPATH": str(code)}
         spec = ProcessSpec(
             name=arguments[0],
             argv=(sys.executable, "-m", "worker", *arguments),
-            env={**self.environment, **environment},
+            env={**self.environment, **of_code, **environment},
+            cwd=code,
         )
         with self.log.open("ab") as output:
             process = processes.start(spec, output)
