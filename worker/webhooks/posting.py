@@ -146,11 +146,12 @@ class _Exchange:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return f"its certificate is refused: {cause.verify_message}"
+        if any(isinstance(cause, ssl.SSLError | requests.exceptions.SSLError) for cause in causes):
+            return "TLS failed"
         for cause in causes:
-            if isinstance(cause, OSError) and cause.strerror and cause.errno:
+            if isinstance(cause, OSError) and cause.strerror and self._socket is None:
                 return f"no connection: {cause.strerror}"
-        tls = any(isinstance(cause, requests.exceptions.SSLError) for cause in causes)
-        return "TLS failed" if tls else "the connection ended without an HTTP answer"
+        return "the connection ended without an HTTP answer"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -177,8 +178,7 @@ class _Pinned(HTTPAdapter):
             self._pool = _TlsPool(
                 address,
                 target.port,
-                server_hostname=target.host,
-                assert_hostname=target.host,
+                server_hostname=target.host,  # OpenSSL checks the certificate against it
                 on_connect=exchange.hold,
             )
         else:
