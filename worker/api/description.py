@@ -62,8 +62,9 @@ def batch(given: type[BaseModel]) -> dict[str, Any]:
         "One object a line, in order: `line` with `id`, `state` and `created`, or with `error`, "
         "which is a Problem. A line without an answer was not stored."
     )
-    lines = {"type": "string", "description": asked}
-    results = {"type": "string", "description": answered}
+    # Without a type: JSON Schema describes one value, and this is one after the other.
+    lines = {"description": asked}
+    results = {"description": answered}
     return {
         "openapi_extra": _body({"application/x-ndjson": {"schema": lines}}),
         "responses": {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -27,12 +28,21 @@ FILES_MOST = 100
 
 
 def _near(moment: datetime) -> datetime:
+    """The same moment in UTC: PostgreSQL knows no offset of 16 hours or more."""
     if moment.year not in YEARS:
         raise PydanticCustomError("year", "Input should be a year from 1970 to 2199")
-    return moment
+    return moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_near)]
+def _written_out(value: object) -> object:
+    """Refuse seconds since 1970, which would be taken for a time as well."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise PydanticCustomError("rfc3339", "Input should be a date and time, with a T between")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_near), BeforeValidator(_written_out)]
+"""A time with its offset (RFC 3339)."""
 PriorityName = Literal["transactional", "normal", "bulk"]
 Addresses = Annotated[list[str], Field(max_length=ADDRESSES_MOST)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,7 +17,7 @@ from worker.api.batches import GROUP_LINES, Batch
 from worker.api.channels import Side
 from worker.api.cursors import cursor_of, last_of
 from worker.api.desk import Desk, desk
-from worker.api.given import YEARS
+from worker.api.given import Moment
 from worker.api.groups import Groups
 from worker.api.problems import Kind, Problem
 from worker.api.reading import invalid, read
@@ -45,7 +44,7 @@ class Wanted:
         None
     )
     created_since: Annotated[
-        AwareDatetime | None, Query(description="Only those taken in then or later (RFC 3339).")
+        Moment | None, Query(description="Only those taken in then or later (RFC 3339).")
     ] = None
     limit: Annotated[int, Query(ge=1, le=PAGE_MOST, description="The most of one answer.")] = 50
     cursor: Annotated[
@@ -56,13 +55,11 @@ class Wanted:
         """The same as the outbox takes it.
 
         Raises:
-            Problem: the cursor is none, or the time lies too far off.
+            Problem: the cursor is none, or the reference cannot be stored.
         """
         before = None if self.cursor is None else last_of(self.cursor)
         if self.cursor is not None and before is None:
             raise invalid("", "cursor: give the next_cursor of an answer, or none")
-        if self.created_since is not None and self.created_since.year not in YEARS:
-            raise invalid("", f"created_since: its year must be {YEARS[0]} to {YEARS[-1]}")
         if self.reference is not None and "\0" in self.reference:
             raise invalid("", "reference: has the character U+0000")
         state = None if self.state is None else self.state.value
@@ -189,15 +186,15 @@ def router(side: Side) -> APIRouter:
     )  # fmt: skip
     found = description.reading(Kind.NOT_FOUND)
     add(
-        "/{message_id}", "GET", handlers.one, reads,
+        "/{message_id:int}", "GET", handlers.one, reads,
         summary=f"Look at an {one}", response_model=side.one, **found,
     )  # fmt: skip
     add(
-        "/{message_id}/attempts", "GET", handlers.attempts, reads,
+        "/{message_id:int}/attempts", "GET", handlers.attempts, reads,
         summary=f"See how an {one} was handed over", response_model=shown.Attempts, **found,
     )  # fmt: skip
     add(
-        "/{message_id}/cancel", "POST", handlers.cancel, writes,
+        "/{message_id:int}/cancel", "POST", handlers.cancel, writes,
         summary=f"Cancel an {one}", response_model=shown.Moved,
         **description.reading(Kind.NOT_FOUND, Kind.TOO_LATE),
     )  # fmt: skip
