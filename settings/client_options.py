@@ -34,12 +34,13 @@ def sentinel_options(settings: Servers) -> dict[str, Any]:
         "socket_connect_timeout": SENTINEL_SECONDS,
         "socket_timeout": SENTINEL_SECONDS,
         "decode_responses": True,
+        "ssl": settings.redis.tls,
         **redis_tls(settings),
     }
 
 
 def redis_tls(settings: Servers) -> dict[str, Any]:
-    """Options of redis-py and of kombu's Redis transport; empty without TLS.
+    """Options of redis-py's connections, our own and kombu's; empty without TLS.
 
     Raises:
         SettingsError: a file cannot be read.
@@ -47,7 +48,6 @@ def redis_tls(settings: Servers) -> dict[str, Any]:
     if not settings.redis.tls:
         return {}
     return {
-        "ssl": True,
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
         "ssl_ca_certs": _readable(settings.redis_ca_file, "KADENCIA_REDIS_CA_FILE"),

@@ -38,6 +38,7 @@ def client(settings: Settings) -> redis.Redis:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "decode_responses": True,
+        "ssl": address.tls,
         **redis_tls(settings),
     }
     if not address.master:
