@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tests.support.debian_servers import DebianServer
 from tests.support.emulator import IID, KEY, EmulatorProcess
 from tests.support.fleet import Fleet
-from tests.support.process_table import wait_until
+from tests.support.process_table import kill_tree, wait_until
 from tests.support.programs import program
 from tests.support.rows import (
     make_account,
@@ -137,10 +137,11 @@ def fleet(services):
         fleet.targets = {"kadencia": listening(fleet, 0)}
         fleet.start("beat", "--metrics-port", "0")
         fleet.targets["kadencia-beat"] = listening(fleet, 1)
-        fleet.worker(queues="email,eurosms", processes=1, KADENCIA_METRICS_PORT="0")
+        worker = fleet.worker(queues="email,eurosms", processes=1, KADENCIA_METRICS_PORT="0")
         fleet.targets["kadencia-worker"] = listening(fleet, 2)
         fleet.enqueue = lambda: enqueue(engine, sink, emulator)
         yield fleet
+        kill_tree(worker)  # an ordered end takes seconds, and is other tests' business
     engine.dispose()
     services.drop_database(url)
 
