@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from settings.names import INTAKE_QUEUE, Task, eurosms_reports_queue, sweep_queue
-from worker import bootstrap, db, stand_ins
+from worker import bootstrap, crashpoints, db, stand_ins
+from worker.crashpoints import CrashPoint, reach
 from worker.measures import BEAT_TICK
 from worker.outbox import sms_polls, waking
 from worker.outbox.in_charge import IN_CHARGE
@@ -41,10 +42,10 @@ CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task", "kadencia_inta
 INTAKE_SECONDS = 0.1
 """Chosen: what is handed in meanwhile is taken in by one task."""
 
-# The 30 s are a net for a sweep that is lost: a sweep itself sets the true next time.
+# A net for a beat that dies before it has published: another takes the task again after 10 s.
 TAKE_DUE = text(f"""
     UPDATE automatic_task t
-    SET sweep_no = t.sweep_no + 1, next_run_at = clock_timestamp() + interval '30 seconds'
+    SET sweep_no = t.sweep_no + 1, next_run_at = clock_timestamp() + interval '10 seconds'
     FROM (
         SELECT t.id, s.name FROM automatic_task t
         JOIN server s ON s.id = {IN_CHARGE} CROSS JOIN installation i
@@ -55,8 +56,18 @@ TAKE_DUE = text(f"""
                       AND p.beat_at > clock_timestamp() - CAST(:silent_after AS interval))
         FOR UPDATE OF t SKIP LOCKED) AS due
     WHERE t.id = due.id
-    RETURNING t.id, t.sweep_no, due.name AS server
+    RETURNING t.id, t.sweep_no, t.next_run_at, due.name AS server
 """)  # noqa: S608  no value of anybody's is in it
+
+# A net for a sweep that is lost: a sweep itself sets the true next time, and may have done so.
+PUBLISHED = text("""
+    UPDATE automatic_task SET next_run_at = clock_timestamp() + interval '30 seconds'
+    WHERE id IN (
+        SELECT t.id FROM automatic_task t
+        JOIN unnest(CAST(:ids AS bigint[]), CAST(:until AS timestamptz[])) AS taken(id, until)
+            ON t.id = taken.id AND t.next_run_at = taken.until
+        FOR UPDATE OF t SKIP LOCKED)
+""")
 
 NEXT_DUE = text("""
     SELECT least(min(next_run_at) - clock_timestamp(), interval '1 hour')
@@ -84,6 +95,7 @@ class Scheduler(beat.Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         settings = bootstrap.read_settings(os.environ)
+        crashpoints.arm(settings.crash_directory)
         self._silent_after = timedelta(seconds=settings.silent_after_seconds)
         self._engine: Engine = bootstrap.make_engine(settings, "beat", direct=True)
         self._alive = watchdog(os.environ.get("NOTIFY_SOCKET"), settings.alive_file)
@@ -115,6 +127,8 @@ class Scheduler(beat.Scheduler):
                 due = connection.execute(TAKE_DUE, {"silent_after": self._silent_after}).all()
                 polls = sms_polls.due(connection, self._silent_after)
                 ahead = self._until_next(connection)
+            if due:
+                reach(CrashPoint.BEAT_TAKEN)
             published = self._publish(due), self._publish_polls(polls), self._publish_take_in()
             if not all(published):
                 ahead = AWAY_SECONDS
@@ -156,6 +170,10 @@ class Scheduler(beat.Scheduler):
                     for lost in due[number:]:
                         connection.execute(UNTAKE, {"id": lost.id, "sweep_no": lost.sweep_no})
                 return False
+        if due:
+            taken = {"ids": [row.id for row in due], "until": [row.next_run_at for row in due]}
+            with db.transaction(self._engine) as connection:
+                connection.execute(PUBLISHED, taken)
         return True
 
     def _publish_polls(self, due: Any) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class CrashPoint(StrEnum):
-    """The arrows of a sweep, a send and a poll; `docs/architecture.md` says what each leaves."""
+    """Arrows of beat, sweep, send and poll; `docs/architecture.md` says what each leaves."""
 
     SWEEP_LEASED = "sweep-leased"
     SWEEP_HALF_PUBLISHED = "sweep-half-published"
@@ -27,6 +27,7 @@ class CrashPoint(StrEnum):
     SETTLED = "settled"
     POLL_ASKED = "poll-asked"
     POLL_ANSWERED = "poll-answered"
+    BEAT_TAKEN = "beat-taken"
 
 
 _armed_in: Path | None = None

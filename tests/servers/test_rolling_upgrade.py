@@ -105,7 +105,7 @@ def test_old_and_new_workers_side_by_side_send_everything_once(old_code, old_dat
         assert all(one.poll() is None for one in new)
         arrived = Counter(name for entry in sink.journal() for name in entry["recipients"])
         assert arrived == {f"r{number}@firma.example": 1 for number in range(2 * MESSAGES)}
-        print(f"{before} and {db.newest_revision()}: {shares(engine)}")
+        sys.stdout.write(f"{before} and {db.newest_revision()}: {shares(engine)}\n")
 
 
 def test_a_new_worker_refuses_a_schema_that_was_not_migrated(fleet):
