@@ -250,6 +250,8 @@ def serve(
         look.stop()
         watch.events.stop()
 
+    # It warns of each question that nobody answers, as at the start.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     asyncio.run(main())
 
 
