@@ -1,0 +1,163 @@
+"""A real beat and worker take in what services hand in by SQL and Celery."""
+
+from __future__ import annotations
+
+import json
+import signal
+import uuid
+
+import pytest
+from celery import Celery
+from sqlalchemy import make_url, text
+
+from settings.celery import BROKER_OPTIONS
+from tests.support.elsewhere import Elsewhere, examples
+from tests.support.fleet import Fleet
+from tests.support.process_table import wait_until
+from tests.support.rows import make_company
+from worker import db
+from worker.registers import sql_roles
+from worker.registers.naming import find_company
+
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
+
+EXAMPLES = examples()
+SECRET = "tajomstvo@zakaznik.example"
+
+
+@pytest.fixture
+def fleet(engine, redis_url):
+    with engine.begin() as connection:
+        make_company(connection, name="Kvetinárstvo Ruža")
+    with Fleet(engine, redis_url, KADENCIA_LOG_LEVEL="INFO") as made:
+        yield made
+
+
+@pytest.fixture
+def app(redis_url):
+    made = Celery(broker=redis_url, set_as_current=False)
+    made.conf.broker_transport_options = BROKER_OPTIONS
+    yield made
+    made.close()
+
+
+def send(app, subject="Faktúra", **changes):
+    """Hand in an e-mail as a careless application does."""
+    document = {
+        "schema": 1,
+        "to": [SECRET],
+        "subject": subject,
+        "text": "Dobrý deň",
+        "idempotency_key": str(uuid.uuid4()),
+        **changes,
+    }
+    given = {"kwargs": {"document": document}, "queue": "kadencia.enqueue"}
+    app.send_task("kadencia.enqueue_email", **given)
+    return document["idempotency_key"]
+
+
+def count(engine, where="true"):
+    with engine.connect() as connection:
+        return connection.execute(text(f"SELECT count(*) FROM message WHERE {where}")).scalar_one()
+
+
+def sql_role(engine):
+    with db.transaction(engine, who="tests") as connection:
+        company = find_company(connection, None)
+        name = f"eshop_{uuid.uuid4().hex[:8]}"
+        password = sql_roles.allow(connection, company, name, rotate=False)
+    url = make_url(engine.url).set(drivername="postgresql", username=name, password=password)
+    return name, url.render_as_string(hide_password=False)
+
+
+def test_the_examples_go_the_whole_way(engine, redis_url, fleet, tmp_path):
+    fleet.beat()
+    fleet.worker()
+    name, database = sql_role(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA shop"))
+        connection.execute(text("CREATE TABLE shop.invoice (number int)"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA shop TO {name}"))
+        connection.execute(text(f"GRANT INSERT ON shop.invoice TO {name}"))
+    elsewhere = Elsewhere(tmp_path / "venv")
+
+    elsewhere.run(EXAMPLES["sql"], SHOP_DATABASE=database, INVOICE="20")
+    elsewhere.run(EXAMPLES["celery"], BROKER_URL=redis_url)
+
+    wait_until(lambda: count(engine) == 2, 15)
+
+
+def test_nobody_sees_in_events_looks_or_logs_what_a_task_carries(engine, fleet, app):
+    fleet.beat()
+    fleet.worker()
+    seen = []
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": seen.append})
+        stream = receiver.itercapture(limit=None, timeout=30, wakeup=True)
+        next(stream)  # it listens from now on
+
+        send(app)
+        send(app, schema=9)
+        send(app, to=["tajomstvo@"])
+
+        while not _done(seen, 3):
+            next(stream)
+    active = app.control.inspect(timeout=2).stats()
+    fleet.end_all()
+
+    told = json.dumps(seen) + json.dumps(active) + fleet.log.read_text()
+    shown = {one["kwargs"] for one in seen if one.get("name") == "kadencia.enqueue_email"}
+    assert shown == {"…"}
+    assert "tajomstvo" not in told
+    assert "Dobrý" not in told
+    assert count(engine) == 1
+
+
+def _done(seen, wanted):
+    ours = {
+        one["uuid"]
+        for one in seen
+        if one["type"] == "task-received" and one["name"] == "kadencia.enqueue_email"
+    }
+    ended = {one["uuid"] for one in seen if one["type"] == "task-succeeded"}
+    return len(ours & ended) >= wanted
+
+
+def test_what_was_handed_in_while_postgresql_was_away_is_there_afterwards(services, redis_url, app):
+    with services.extra_postgres() as server:
+        engine = db.make_engine(server.url, name="tests")
+        db.migrate(engine)
+        with engine.begin() as connection:
+            make_company(connection, name="Kvetinárstvo Ruža")
+        with Fleet(engine, redis_url) as fleet:
+            fleet.beat()
+            fleet.worker()
+            server.stop()
+            keys = [send(app) for _ in range(5)]
+            wait_until(lambda: "the database is away" in fleet.log.read_text(), 30)
+            server.start()
+            engine.dispose()
+            wait_until(lambda: _count_or_none(engine) == len(keys), 60)
+        engine.dispose()
+
+
+def _count_or_none(engine):
+    try:
+        return count(engine)
+    except Exception:
+        return None
+
+
+def test_a_worker_that_is_stopped_leaves_what_it_has_not_taken_in(engine, fleet, app):
+    fleet.beat()
+    worker = fleet.worker()
+    for number in range(200):
+        send(app, subject=f"Faktúra {number}")
+    wait_until(lambda: count(engine) > 0, 15)
+    fleet.end(worker, signal.SIGTERM)
+    taken = count(engine)
+
+    fleet.worker()
+
+    wait_until(lambda: count(engine) == 200, 60)
+    assert taken <= 200
