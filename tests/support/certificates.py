@@ -27,8 +27,8 @@ class Authority:
         self.ca.chmod(0o644)
 
     def issue(self, *names: str) -> Certificate:
-        """A certificate for host names, addresses, or the name of a client."""
-        made = self._authority.issue_cert(*names)
+        """A certificate for host names, addresses, or the name of a client, with an RSA key."""
+        made = self._authority.issue_cert(*names, key_type=trustme.KeyType.RSA)
         stem = names[0].replace("@", "-at-")
         certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
