@@ -11,17 +11,20 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import requests
 import uvicorn
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from models.organisation import Company
 from models.tokens import Scope
-from settings import Settings
+from settings import Settings, load
 from tests.support.process_table import wait_until
-from worker import redis_servers
+from tests.support.rows import MadeTask, make_sms_task, make_task
+from tests.support.services import Services
+from worker import db, redis_servers
 from worker.api.app import make_app
 from worker.api.desk import Desk
 from worker.api.ingress import Ingress
@@ -80,6 +83,63 @@ def running_api(engine: Engine, settings: Settings) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@dataclass(frozen=True)
+class Office:
+    """A running API with two companies that know nothing of each other.
+
+    Attributes:
+        task, sms_task: of the first company.
+        eshop: calls for the first company; its token has every scope.
+        rival: calls for the second.
+        stranger: calls without a token.
+    """
+
+    engine: Engine
+    task: MadeTask
+    sms_task: MadeTask
+    eshop: Caller
+    rival: Caller
+    stranger: Caller
+
+    def count(self, where: str = "true", **values: Any) -> int:
+        """How many messages there are of which this holds."""
+        with self.engine.connect() as connection:
+            query = text(f"SELECT count(*) FROM message m WHERE {where}")
+            return connection.execute(query, values).scalar_one()
+
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        """What a query finds."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query), values))
+
+
+@contextmanager
+def running_office(services: Services, **settings: str) -> Iterator[Office]:
+    """An office on a database of its own.
+
+    Args:
+        services: the session's servers.
+        settings: more of the environment, as KADENCIA_API_THREADS.
+    """
+    url = services.fresh_database()
+    engine = db.make_engine(url, name="tests", pool_size=8)
+    environ = {"DATABASE_URL": url, "REDIS_URL": services.valkey_url(), **settings}
+    with engine.begin() as connection:
+        task = make_task(connection, name="faktury")
+        sms_task = make_sms_task(connection, task.company_id, name="upomienky")
+        other = make_task(connection, name="ponuky")
+    ours, theirs = token_of(engine, task.company_id), token_of(engine, other.company_id)
+    with running_api(engine, load(environ)) as base:
+        callers = [Caller(base, token) for token in (ours, theirs, None)]
+        try:
+            yield Office(engine, task, sms_task, *callers)
+        finally:
+            for caller in callers:
+                caller.close()
+    engine.dispose()
+    services.drop_database(url)
 
 
 class ApiProcess:

@@ -36,12 +36,15 @@ def _near(moment: datetime) -> datetime:
 
 def _written_out(value: object) -> object:
     """Refuse seconds since 1970, which would be taken for a time as well."""
-    if isinstance(value, str) and "T" not in value.upper():
-        raise PydanticCustomError("rfc3339", "Input should be a date and time, with a T between")
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise PydanticCustomError("rfc3339", "Input should be a date, a T, a time and an offset")
     return value
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_near), BeforeValidator(_written_out)]
+# Not strict after its own check, which has made a Python string of the JSON one.
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), AfterValidator(_near), BeforeValidator(_written_out)
+]
 """A time with its offset (RFC 3339)."""
 PriorityName = Literal["transactional", "normal", "bulk"]
 Addresses = Annotated[list[str], Field(max_length=ADDRESSES_MOST)]
