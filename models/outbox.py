@@ -225,8 +225,10 @@ class Message(Base):
     """Of what was enqueued under the idempotency key, to tell a repeat from a conflict."""
     reference: Mapped[str | None]
     """The enqueuer's own reference."""
-    traceparent: Mapped[str | None]
-    """Trace and span of the enqueue (W3C Trace Context), where traces are kept."""
+    traceparent: Mapped[str | None] = mapped_column(
+        server_default=text("nullif(current_setting('kadencia.traceparent', true), '')")
+    )
+    """Trace and span of the enqueue (W3C Trace Context), if its transaction says one."""
 
 
 class Recipient(Base):

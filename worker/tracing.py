@@ -89,8 +89,23 @@ def span(name: str, parent: str | None = None, /, **attributes: int | str) -> It
         yield
         return
     named = {f"kadencia.{key}": value for key, value in attributes.items()}
-    with _tracer.start_as_current_span(name, context=_context(parent), attributes=named):
+    # No exceptions: their words may hold an address.
+    with _tracer.start_as_current_span(
+        name,
+        context=_context(parent),
+        attributes=named,
+        record_exception=False,
+        set_status_on_exception=False,
+    ):
         yield
+
+
+def note(**attributes: int | str) -> None:
+    """Add attributes to the span that is open here, if there is one."""
+    if _tracer is not None:
+        from opentelemetry.trace import get_current_span
+
+        get_current_span().set_attributes({f"kadencia.{k}": v for k, v in attributes.items()})
 
 
 def traceparent() -> str | None:

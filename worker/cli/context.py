@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine
 
 from settings import Settings
-from worker import bootstrap, db
+from worker import bootstrap, db, tracing
 from worker.cli.output import CommandError, Exit
 from worker.vault import Vault
 
@@ -31,6 +31,7 @@ def engine() -> Engine:
     Raises:
         CommandError: the schema is not this version's.
     """
+    tracing.start(settings(), "command")
     made = bootstrap.make_engine(settings(), "command")
     with made.connect() as connection:
         check_schema(connection)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from models.states import Channel
 from settings import Settings
+from worker import tracing
 from worker.accounts import OF_CONNECTION, smtp_settings
 from worker.core.content import ContentError
 from worker.core.outcomes import Outcome
@@ -83,8 +84,11 @@ class Delivery(Sender):
         raised but by a fault of the program.
         """
         account = self.read(lambda c: self._route(c, message_id, token))
-        if account is None:
-            return
+        if account is not None:
+            with tracing.span("send", account.traceparent, message=message_id):
+                self._send_through(account, message_id, token)
+
+    def _send_through(self, account: Row[Any], message_id: int, token: UUID) -> None:
         transport = self._connected(account, message_id, token)
         if transport is None:
             return

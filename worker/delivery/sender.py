@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.states import Channel
 from settings import Settings
-from worker import db
+from worker import db, tracing
 from worker.delivery.patience import is_away, persist
 from worker.delivery.permits import Permits
 from worker.delivery.steps import Step, measured
@@ -130,6 +130,7 @@ class Sender:
             answer: the far side's.
             answered_at: when it came, monotonic.
         """
+        tracing.note(task=claim.task_id, account=claim.account_id, outcome=answer.outcome.value)
         HAND_OVERS.add(account=claim.account_id, channel=self.channel, outcome=answer.outcome.value)
         jitter = random.random()  # noqa: S311  spreads retries, guards nothing
 

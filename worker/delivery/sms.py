@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from models.states import Channel
 from settings import Settings
+from worker import tracing
 from worker.core.content import ContentError
 from worker.core.eurosms_answers import SendAnswer
 from worker.core.eurosms_codes import Consequence
@@ -89,8 +90,11 @@ class SmsDelivery(Sender):
         raised but by a fault of the program.
         """
         account = self.read(lambda c: self._route(c, message_id, token))
-        if account is None:
-            return
+        if account is not None:
+            with tracing.span("send", account.traceparent, message=message_id):
+                self._send_through(account, message_id, token)
+
+    def _send_through(self, account: Row[Any], message_id: int, token: UUID) -> None:
         try:
             gateway = self._gateways.of(account)
         except VaultError as error:

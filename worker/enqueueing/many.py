@@ -25,6 +25,7 @@ from worker.enqueueing.sheet import Item, Sheet
 from worker.enqueueing.sms import NO_RULES, SmsDraft
 from worker.enqueueing.sms_sheet import SmsSheet
 from worker.enqueueing.spool import Spool
+from worker.enqueueing.traced import traced
 from worker.outbox import inbox, sms_inbox
 
 BATCH = 1_000  # chosen: a transaction of some 100 ms
@@ -240,7 +241,7 @@ def _store(
     if not items:
         return Stored(0, 0, [])
     with engine.begin() as connection:
-        stored = sheet.store(connection, where, times, items)
+        stored = traced(sheet.store)(connection, where, times, items)
         conflicts = []
         if stored < len(items):
             known = _known(connection, mailing.company_id, items)

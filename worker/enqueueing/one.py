@@ -15,6 +15,7 @@ from settings import Settings
 from worker.compose import new_message_id
 from worker.core.content import ContentError, shown
 from worker.enqueueing.drafts import Draft, check, span
+from worker.enqueueing.traced import traced
 from worker.outbox import inbox
 
 
@@ -46,6 +47,7 @@ class Place:
     now: datetime
 
 
+@traced
 def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueued:
     """Store a message; it exists if and only if the caller's transaction commits.
 

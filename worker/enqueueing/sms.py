@@ -19,6 +19,7 @@ from worker.core.sms_text import Measured, measure, transliterate
 from worker.enqueueing.digests import digest_of
 from worker.enqueueing.drafts import check_names, check_values, span
 from worker.enqueueing.one import Enqueued, once, place
+from worker.enqueueing.traced import traced
 from worker.outbox import inbox, sms_inbox
 
 NO_RULES = TextRules()
@@ -73,6 +74,7 @@ class Worded:
     measured: Measured
 
 
+@traced
 def enqueue_sms(connection: Connection, draft: SmsDraft) -> Enqueued:
     """Store an SMS; it exists if and only if the caller's transaction commits.
 

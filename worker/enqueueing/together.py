@@ -21,6 +21,7 @@ from worker.core.sms_sender import check_sender
 from worker.enqueueing.drafts import Checked, Draft, check, check_names, span
 from worker.enqueueing.one import Enqueued, Place, place, refuse_conflict
 from worker.enqueueing.sms import NO_RULES, SmsDraft, new_sms, sms_digest, word
+from worker.enqueueing.traced import traced
 from worker.outbox import inbox, inbox_each, sms_inbox
 from worker.outbox.inbox_each import Letter, Text
 from worker.outbox.sms_inbox import SharedSms, Taker
@@ -73,6 +74,7 @@ class Places:
         return self._takers[belongs]
 
 
+@traced
 def enqueue_together(
     connection: Connection, drafts: Sequence[Draft], settings: Settings
 ) -> list[Become]:
@@ -102,6 +104,7 @@ def enqueue_together(
     return _stored(connection, drafts, ready, inbox_each.store)
 
 
+@traced
 def enqueue_sms_together(connection: Connection, drafts: Sequence[SmsDraft]) -> list[Become]:
     """Store SMS of one company, as `enqueue_together` does e-mails."""
     places = Places(connection, Channel.SMS)

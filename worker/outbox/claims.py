@@ -19,7 +19,7 @@ from worker.outbox.routes import OF_PARTS, PARTS
 
 # What a sending process needs before the claim, to have a connection ready.
 ROUTE = text(f"""
-    SELECT a.*, {PARTS}, c.name AS company_name,
+    SELECT a.*, {PARTS}, c.name AS company_name, m.traceparent,
         (SELECT coalesce(sum(p.slots), 0) FROM process p
          WHERE p.beat_at > clock_timestamp() - :silent_after AND p.server_id IN (
             SELECT {IN_CHARGE} FROM automatic_task t WHERE t.active AND (t.account_id = a.id

@@ -21,6 +21,8 @@ class Lease:
     token: uuid.UUID
     transactional: bool
     channel: Channel
+    traceparent: str | None = None
+    """Trace and span of its enqueue."""
 
 
 # Two sweeps of different tasks may share a lane: whoever locks a row first has it.
@@ -31,7 +33,7 @@ LEASE = text("""
     UPDATE message m SET state = 'released', lease = gen_random_uuid(), task_id = :task,
         deadline = clock_timestamp() + :deadline, why = NULL
     FROM chosen WHERE m.id = chosen.id
-    RETURNING m.id, m.lease, m.priority, m.channel
+    RETURNING m.id, m.lease, m.priority, m.channel, m.traceparent
 """)
 
 # A lease through an account that the task fell back to; a claim finds it by the lease.
@@ -91,7 +93,13 @@ def lease(
         connection.execute(DETOUR, found | {"account": detour})
     order = {message_id: place for place, message_id in enumerate(ids)}
     return [
-        Lease(row.id, row.lease, row.priority == Priority.TRANSACTIONAL, Channel(row.channel))
+        Lease(
+            row.id,
+            row.lease,
+            row.priority == Priority.TRANSACTIONAL,
+            Channel(row.channel),
+            row.traceparent,
+        )
         for row in sorted(rows, key=lambda row: order[row.id])
     ]
 

@@ -17,7 +17,7 @@ from worker.outbox.claims import Claim
 
 # What a sending process needs before the claim: whom to ask, and whether it may be asked.
 ROUTE = text("""
-    SELECT e.*, a.id, a.name, a.breaker_failures,
+    SELECT e.*, a.id, a.name, a.breaker_failures, m.traceparent,
         coalesce(a.breaker_until > clock_timestamp(), false) AS breaker_open
     FROM message m
     JOIN automatic_task t ON t.id = m.task_id

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from models.states import Channel, Waits
 from settings import Settings
 from settings.names import Task, eurosms_first_queue, eurosms_queue, first_queue, send_queue
-from worker import db
+from worker import db, tracing
 from worker.core import agenda, breaker
 from worker.core.agenda import Limits, Used
 from worker.core.pace import pace_of
@@ -101,7 +101,8 @@ class Sweeper:
             if number == len(leased) // 2:
                 reach(CrashPoint.SWEEP_HALF_PUBLISHED)
             try:
-                self._publish_one(lease)
+                with tracing.span("release", lease.traceparent, message=lease.message_id):
+                    self._publish_one(lease)
             except Exception as error:
                 # Whatever the broker's client raises: these need not wait for their deadline.
                 log.warning("Redis is away", error=type(error).__name__)
