@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
@@ -114,10 +115,10 @@ class TaskAccount(Base):
         CheckConstraint("position BETWEEN 1 AND 9", name="position"),
     )
 
-    task_id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int] = mapped_column(BigInteger(), primary_key=True)
     position: Mapped[int] = mapped_column(SmallInteger(), primary_key=True)
-    account_id: Mapped[int]
-    company_id: Mapped[int]
+    account_id: Mapped[int] = mapped_column(BigInteger())
+    company_id: Mapped[int] = mapped_column(BigInteger())
     channel: Mapped[str] = mapped_column(server_default="email")
 
 
