@@ -118,18 +118,6 @@ def test_lines_may_name_files_that_were_uploaded(eshop, office):
     assert pointer == "/attachments/0/attachment"
 
 
-def test_the_line_after_the_ten_thousandth_is_refused_clearly(eshop, office, monkeypatch):
-    monkeypatch.setattr("worker.api.batches.LINES_MOST", 250)
-    lines = [EMAIL | {"reference": "privela"}] * 300
-
-    answers = eshop.batch("/v1/emails/batch", lines)
-
-    assert [one["line"] for one in answers] == list(range(1, 252))
-    assert kind(answers[-1]) == "too-large"
-    assert "at most 250 lines" in answers[-1]["error"]["detail"]
-    assert office.count("reference = 'privela'") == 250
-
-
 def test_a_line_that_is_too_long_is_refused_and_the_next_is_taken(eshop):
     long = EMAIL | {"text": "x" * 34_000_000}
 
