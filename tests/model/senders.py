@@ -219,6 +219,8 @@ class _Transport:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    fresh = False
+
     def ready(self) -> None:
         """There is always a connection."""
 
