@@ -37,10 +37,12 @@ _ADDRESS = re.compile(
     rf"""(?<![\w.*/@+-]){_NODE}(?:"[^"\s]+"|[\w.!#$%&'+=?^`{{|}}~-]+)@(?:\[[^\]\s]+\]|[\w.-]*\w)"""
 )
 _NUMBER = re.compile(r"(?<![\w.+-])\+\d{8,15}(?![\w.])")
-_QUIET = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu", "urllib3")
+_QUIET = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu")
 """They write a line for each message or look; ours say the same with the message's number."""
 _NEVER_BELOW_WARNING = ("sqlalchemy", "mail.log")
 """At DEBUG they write addresses and subjects."""
+_NEVER_BELOW_ERROR = ("urllib3",)
+"""Below it writes the paths of web hooks, which may be secrets."""
 
 
 def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
@@ -112,6 +114,8 @@ def _quieten(level: str) -> None:
         logging.getLogger(name).setLevel(level if level in ("DEBUG", "ERROR") else "WARNING")
     for name in _NEVER_BELOW_WARNING:
         logging.getLogger(name).setLevel("ERROR" if level == "ERROR" else "WARNING")
+    for name in _NEVER_BELOW_ERROR:
+        logging.getLogger(name).setLevel("ERROR")
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
