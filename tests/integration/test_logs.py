@@ -123,3 +123,62 @@ def test_statements_with_addresses_are_not_logged_even_for_debugging():
     logging.getLogger("sqlalchemy.engine.Engine").info("[{'address': 'anna@firma.example'}]")
 
     assert stream.getvalue() == ""
+
+
+PLANTED = ("eva@firma.example", "žofia.ž@firma.example", "o'neil+x@[192.0.2.1]", "+421903622237")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("address", PLANTED)
+def test_an_address_in_a_servers_words_is_hidden(log_format, address):
+    stream = configured(log_format=log_format)
+
+    structlog.get_logger().warning("given back", why=f"550 5.1.1 <{address}>: no such user")
+    logging.getLogger("celery.worker").error("Task failed: %s", {"to": [address]})
+
+    assert "550 5.1.1 <(" in stream.getvalue()
+    assert address not in stream.getvalue()
+
+
+def test_an_address_and_the_values_of_a_row_are_hidden_in_a_traceback():
+    stream = configured()
+    words = "<eva@firma.example> refused\nDETAIL:  Failing row contains (7, Tajné)."
+
+    try:
+        raise ValueError(words)
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+
+    assert "ValueError: <(address)> refused" in stream.getvalue()
+    assert "Tajné" not in stream.getvalue()
+
+
+def test_addresses_are_shown_to_who_asks_for_them():
+    stream = configured(log_addresses="true")
+
+    structlog.get_logger().warning("given back", why="<eva@firma.example>: no such user")
+
+    assert "<eva@firma.example>" in stream.getvalue()
+
+
+def test_names_of_celery_and_of_hosts_are_no_addresses():
+    stream = configured()
+    node, url = "send.main.0f3c2d1e@mx1.firma.example", "redis://***@cache.example:6379/0"
+
+    logging.getLogger("celery.worker").warning("%s ready, connected to %s", node, url)
+
+    assert f"{node} ready, connected to {url}" in stream.getvalue()
+
+
+def test_a_line_says_which_process_wrote_it_and_about_which_message():
+    process = "3ab0b66d-68c8-49b8-8d2b-53222299c834"
+    stream = configured(log_format="json", server="main", process=process)
+
+    with structlog.contextvars.bound_contextvars(message=17):
+        structlog.get_logger().info("handed over", outcome="accepted")
+        logging.getLogger("celery.worker").warning("Celery's own line")
+
+    for line in stream.getvalue().splitlines():
+        told = json.loads(line)
+        assert (told["message"], told["server"], told["worker"]) == (17, "main", "3ab0b66d")
+        assert told["pid"] > 0
