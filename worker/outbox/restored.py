@@ -21,6 +21,13 @@ UPDATE recipient SET state = 'unknown' FROM unsent
 WHERE recipient.message_id = unsent.id AND recipient.state = 'pending';
 """
 
+# A person may have released one that was held, and it went. It stays held, and says so.
+_HELD = """
+UPDATE message SET why = concat_ws('; ', why,
+    'restored from the backup of {made_at}: it may have been released and have gone since')
+WHERE state = 'held';
+"""
+
 _ATTEMPTS = """
 UPDATE attempt SET state = 'unknown', closed_at = clock_timestamp(),
     text = 'open at the backup of {made_at}'
@@ -60,5 +67,5 @@ def script(made_at: datetime) -> str:
         made_at: when the backup was made.
     """
     moment = f"{made_at:%Y-%m-%d %H:%M} UTC"
-    statements = (_MESSAGES, _ATTEMPTS, _INTAKE, _INSTALLATION, _PROCESSES)
+    statements = (_MESSAGES, _HELD, _ATTEMPTS, _INTAKE, _INSTALLATION, _PROCESSES)
     return "".join(statement.format(made_at=moment) for statement in statements)

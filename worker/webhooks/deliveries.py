@@ -20,13 +20,15 @@ AT_ONCE = 4
 """Chosen: POSTs to one webhook at a time, by all couriers together."""
 
 # Row locks, so that couriers do not count each other's leases before they are committed. A state
-# that is changing meanwhile is not held up: its foreign key takes a lesser lock.
+# that is changing meanwhile is not held up: its foreign key takes a lesser lock. After a restore
+# nobody is told before a person has released it: a copy that is only tried out must tell nothing.
 LOCK_DUE = text("""
     SELECT w.id FROM webhook w CROSS JOIN LATERAL (
         SELECT d.next_at FROM webhook_delivery d
         WHERE d.webhook_id = w.id AND d.next_at <= clock_timestamp()
         ORDER BY d.next_at LIMIT 1) AS first
-    WHERE w.active AND (w.quiet_until IS NULL OR w.quiet_until <= clock_timestamp())
+    WHERE w.active AND NOT EXISTS (SELECT FROM installation WHERE restored)
+      AND (w.quiet_until IS NULL OR w.quiet_until <= clock_timestamp())
       AND (w.failures > 0) = :failing
       AND (SELECT count(*) FROM webhook_delivery l
            WHERE l.webhook_id = w.id AND l.lease IS NOT NULL
