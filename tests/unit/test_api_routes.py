@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from fastapi.routing import APIRoute
 
@@ -9,8 +12,10 @@ from models.tokens import Scope
 from worker.api.app import make_api, routes
 from worker.api.desk import Desk
 from worker.api.gate import OPEN
+from worker.api.problems import Kind
 from worker.api.security import Require
 
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 WITHOUT_A_TOKEN = {"/healthz", "/readyz"}
 SCOPES = {
     "emails": (Scope.EMAILS_READ, Scope.EMAILS_WRITE),
@@ -80,3 +85,9 @@ def test_every_reference_of_the_description_leads_somewhere(description):
 def test_the_description_is_of_openapi_3_1(description):
     assert description["openapi"].startswith("3.1")
     assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+def test_the_page_lists_every_problem_with_its_status():
+    told = re.findall(r"^\| `(/problems/[a-z-]+)` \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+
+    assert sorted(told) == sorted((kind.type, str(kind.status)) for kind in Kind)
