@@ -24,6 +24,7 @@ from worker.api.desk import Desk
 from worker.api.failures import problem_of
 from worker.api.gate import Gate
 from worker.api.problems import Problem
+from worker.measures.http import Measured
 
 ROUTERS = (
     messages.router(EMAILS),
@@ -68,7 +69,7 @@ def make_api(desk: Desk) -> Api:
 
 def make_app(desk: Desk) -> ASGIApp:
     """The whole application."""
-    return Gate(make_api(desk), desk)
+    return Measured(Gate(make_api(desk), desk))
 
 
 @asynccontextmanager

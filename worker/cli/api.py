@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from worker import tracing
 from worker.cli import context
+from worker.cli.measuring import MetricsPortOption, measure_here
 from worker.cli.output import CommandError, Exit
 
 
@@ -21,6 +23,7 @@ def api(
             "--webhooks/--no-webhooks", help="Tell webhooks what has happened, beside the API."
         ),
     ] = True,
+    metrics_port: MetricsPortOption = None,
 ) -> None:
     """Let other services enqueue messages and look at them, until Ctrl-C or SIGTERM.
 
@@ -30,6 +33,8 @@ def api(
     """
     from worker.api.process import run  # an HTTP server, which no other command needs
 
+    measure_here(context.settings().metrics_host, metrics_port)
+    tracing.start(context.settings(), "api")
     try:
         run(context.settings(), host, port, webhooks=webhooks)
     except OSError as error:
