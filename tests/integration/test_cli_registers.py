@@ -130,6 +130,14 @@ def made(kadencia):
         pytest.param(["--cadence", "3001"], "3,001 is above 3,000", id="cadence 3,001"),
         pytest.param(["--user", "Jana"], "is a standard user", id="a standard user"),
         pytest.param(["--server", "nikde"], "known: local", id="an unknown server"),
+        pytest.param(["--stand-in", "nikde"], "known: local", id="an unknown stand-in"),
+        pytest.param(["--stand-in", "local"], "is the task's own server", id="its own stand-in"),
+        pytest.param(["--stand-in-after", "9"], "10 to 86,400 seconds", id="a stand-in in a hurry"),
+        pytest.param(
+            ["--no-stand-ins", "--stand-in", "x"],
+            "--no-stand-ins and --stand-in exclude",
+            id="a stand-in and none",
+        ),
         pytest.param(["--days", "mon"], "needs both days and hours", id="half a plan"),
         pytest.param(["--days", "xxx", "--hours", "8:00-9:00"], "'xxx' is no day", id="no day"),
         pytest.param(
@@ -148,6 +156,23 @@ def test_a_wrong_setting_of_a_task_is_one_line_and_changes_nothing(settled, argu
     assert words in ended.err
     assert ended.err.count("\n") == 1
     assert settled.done("task", "show", NAME, "--json").json == before
+
+
+def test_a_task_gets_stand_ins_in_order_and_loses_them(made):
+    for name in ("druhy", "treti"):
+        made.done("server", "add", name)
+
+    made.done(
+        *("task", "set", NAME, "--stand-in", "treti", "--stand-in", "druhy"),
+        *("--stand-in-after", "60"),
+    )
+
+    shown = made.done("task", "show", NAME, "--json").json
+    assert (shown["stand_ins"], shown["stand_in_after"]) == (["treti", "druhy"], 60)
+    assert (shown["server"], shown["in_charge"]) == ("local", "local")
+    assert made("task", "set", NAME, "--server", "druhy").code == 2  # a stand-in already
+    made.done("task", "set", NAME, "--no-stand-ins")
+    assert made.done("task", "show", NAME, "--json").json["stand_ins"] == []
 
 
 def test_an_administrator_raises_the_ceiling(made):

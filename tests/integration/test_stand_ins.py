@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 from sqlalchemy import text
 
+from settings import load
 from tests.support.rows import (
     make_message,
     make_server,
@@ -17,14 +21,21 @@ from tests.support.rows import (
     make_task,
 )
 from tests.support.shared_database import shared_engine
-from worker import alarms, registry, stand_ins
-from worker.outbox import claims, journal, leases, reading, watch
+from worker import alarms, registry, stand_ins, status
+from worker.cli.status import view
+from worker.doctor import Level, fleet
+from worker.doctor.findings import Installation
+from worker.outbox import claims, journal, leases, reading, sms_polls, watch
+from worker.outbox.figures import Count
 from worker.registers import RegisterError, task_views, waking
 from worker.registers import stand_ins as register
 from worker.registry import WorkerProcess
+from worker.status import Status
 
 SILENT_AFTER = timedelta(seconds=30)
 HOUR = timedelta(hours=1)
+NONE = Count(0, False)
+EMPTY = Status(datetime.now(UTC), (), (), (), NONE, NONE, NONE, (), ())
 _numbers = itertools.count(1)
 
 
@@ -331,3 +342,60 @@ def test_a_server_that_is_resumed_wakes_the_tasks_that_it_stands_in_for(taken_ov
     with taken_over.engine.begin() as connection:
         assert waking.wake(connection, server=taken_over.reserve_id) == 1
         assert waking.wake(connection, server=taken_over.task.server_id) == 0
+
+
+@pytest.fixture
+def looks(taken_over):
+    """What the doctor says of automatic tasks."""
+
+    def found():
+        with taken_over.engine.connect() as connection:
+            installation = Installation(load({}), taken_over.engine, None, None, None)
+            return [(one.level, one.what) for one in fleet.tasks(installation, connection)]
+
+    return found
+
+
+def test_the_doctor_warns_of_a_stand_in_and_finds_a_fault_where_none_lives(taken_over, looks):
+    name = task_name(taken_over)
+    stands = f"{name}: {taken_over.reserve} stands in for its OAC server {taken_over.main}"
+    assert (Level.WARNING, stands) in looks()
+
+    taken_over.run("UPDATE automatic_task SET acting_server_id = NULL")
+    waits = f"{taken_over.main} is silent, and {taken_over.reserve} has not taken over yet"
+    assert (Level.WARNING, f"{name}: its OAC server {waits}") in looks()
+
+    taken_over.quiet(taken_over.alive, 31)
+    alone = f"does not run, nor does {taken_over.reserve} that could stand in"
+    assert (Level.FAULT, f"{name}: its OAC server {taken_over.main} {alone}") in looks()
+
+
+def test_the_status_names_both_servers(taken_over):
+    with taken_over.engine.connect() as connection:
+        found = {one.task: one for one in status.look(connection, load({})).tasks}
+    task = found[task_name(taken_over)]
+
+    assert (task.server, task.stands_in_for) == (taken_over.reserve, taken_over.main)
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(view(replace(EMPTY, at=datetime.now(UTC), tasks=(task,))))
+    assert f"{taken_over.reserve} in place of {taken_over.main}" in shown.file.getvalue()
+
+
+def test_reports_on_sms_are_asked_for_by_the_server_that_stands_in(engine):
+    place = Place(engine, make_sms_task)
+    place.quiet(place.beat(place.main), 31)
+    place.beat(f"alive{next(_numbers)}")  # of two that could, the one that sends
+    place.beat(place.reserve)
+    place.look()
+    with engine.begin() as connection:
+        row = "SELECT base_url, integration_id FROM eurosms_account WHERE account_id = :id"
+        sms_polls.ensure(
+            connection, *connection.execute(text(row), {"id": place.task.account_id}).one()
+        )
+
+    with engine.begin() as connection:
+        assert place.reserve in {one.server for one in sms_polls.due(connection, SILENT_AFTER)}
+
+
+def task_name(place):
+    return place.run("SELECT name FROM automatic_task WHERE id = :id", id=place.task.id).scalar()

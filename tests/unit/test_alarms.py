@@ -53,6 +53,13 @@ def test_a_fleet_of_which_nothing_is_known_worries_nobody():
             task(stranded=True), Kind.TASK_WITHOUT_SERVER, "task:3", "--server main", id="no server"
         ),
         pytest.param(
+            task(stands_in_for="headquarters"),
+            Kind.STAND_IN,
+            "task:3",
+            "main stands in for its OAC server headquarters",
+            id="a stand-in",
+        ),
+        pytest.param(
             Facts(tasks=[TaskFacts(None, "Outbox", "", unknown=1)]),
             Kind.UNKNOWN,
             "outbox",

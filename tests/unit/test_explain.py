@@ -46,6 +46,16 @@ def test_what_nothing_stands_in_the_way_of_goes_with_the_next_sweep():
         pytest.param({"active": False}, "it is paused", id="paused"),
         pytest.param({"plan": NIGHTS}, "run starts at 2026-03-02 21:00:00 UTC", id="its plan"),
         pytest.param({"server_alive": False}, "main is silent", id="server silent"),
+        pytest.param(
+            {"server_alive": False, "own_server": "main", "has_stand_ins": True},
+            "no stand-in has taken over",
+            id="server silent, and its stand-ins too",
+        ),
+        pytest.param(
+            {"server_alive": False, "server": "reserve", "own_server": "main"},
+            "OAC server reserve, which stands in for main, is silent",
+            id="stand-in silent",
+        ),
         pytest.param({"server_paused": True}, "main is paused", id="server paused"),
         pytest.param({"account_enabled": False}, "“relay” is disabled", id="account disabled"),
         pytest.param(
