@@ -26,7 +26,7 @@ def environ(engine, database_url, redis_url):
     process = ApiProcess({"DATABASE_URL": database_url, "REDIS_URL": redis_url}, "--no-webhooks")
     yield {"API_URL": process.url, "API_TOKEN": token}
     assert process.stop() == 0
-    log = process.log()
+    log = process.written
     assert token.split("_")[2] not in log
     assert "zakaznik.example" not in log
 

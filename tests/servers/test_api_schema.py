@@ -50,7 +50,7 @@ def api(engine, database_url, redis_url):
     process = ApiProcess(environ, "--no-webhooks")
     yield process
     assert process.stop() == 0
-    assert "Traceback" not in process.log()
+    assert "Traceback" not in process.written
 
 
 @pytest.fixture

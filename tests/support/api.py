@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -153,25 +154,31 @@ class ApiProcess:
     def __init__(self, environ: dict[str, str], *options: str) -> None:
         outside = {k: v for k, v in os.environ.items() if not k.startswith("KADENCIA_")}
         command = [sys.executable, "-m", "worker", "api", "--port", "0", *options]
+        # A file: a pipe that nobody reads fills up, and the process waits.
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in `_ended`
         self._process = subprocess.Popen(
             command,
             env={**outside, **environ},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
         self.pid = self._process.pid
         assert self._process.stdout is not None
         first = self._process.stdout.readline()
-        assert first, self.log()
+        if not first:
+            self._ended()
+        assert first, self.written
         self.url = f"http://{json.loads(first)['listening']}"
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it by a signal; returns its exit code."""
+        """End it by a signal; returns its exit code. What it logged is in `written` then."""
         self._process.send_signal(number)
-        code = self._process.wait(timeout=60)
-        return code
+        return self._ended()
 
-    def log(self) -> str:
-        """What it has written, once it has ended."""
-        return self._process.communicate(timeout=60)[1]
+    def _ended(self) -> int:
+        self._process.communicate(timeout=60)
+        self._log.seek(0)
+        self.written = self._log.read()
+        self._log.close()
+        return self._process.returncode
