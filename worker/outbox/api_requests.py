@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -19,6 +19,11 @@ EARLIER = text("""
     FROM message m LEFT JOIN api_request a ON a.message_id = m.id
     WHERE m.company_id = :company AND m.channel = :channel
       AND m.idempotency_key = ANY (CAST(:keys AS text[]))
+""")
+
+STATES = text("""
+    SELECT id, state FROM message
+    WHERE company_id = :company AND id = ANY (CAST(:ids AS bigint[]))
 """)
 
 REMEMBER = text("""
@@ -56,12 +61,18 @@ def try_lock(connection: Connection, company: int, key: str) -> bool:
 
 
 def earlier(
-    connection: Connection, company: int, channel: str, keys: list[str]
+    connection: Connection, company: int, channel: str, keys: Sequence[str]
 ) -> dict[str, Earlier]:
     """What was enqueued before under these keys, by key."""
-    values = {"company": company, "channel": channel, "keys": keys}
+    values = {"company": company, "channel": channel, "keys": list(keys)}
     rows = connection.execute(EARLIER, values)
     return {row.key: Earlier(row.id, row.digest and bytes(row.digest)) for row in rows}
+
+
+def states(connection: Connection, company: int, ids: Sequence[int]) -> dict[int, str]:
+    """Where messages stand, by id."""
+    rows = connection.execute(STATES, {"company": company, "ids": list(ids)})
+    return {row.id: row.state for row in rows}
 
 
 def remember(connection: Connection, digests: Mapping[int, bytes]) -> None:
