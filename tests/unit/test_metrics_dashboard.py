@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tools.check_dashboard import OTHERS, metrics, metrics_of, wrongs
+from worker.core.alarms import Kind
 from worker.figures import catalogue
 from worker.figures.catalogue import Figure
 from worker.measures import MEASURES
@@ -75,6 +76,27 @@ def test_an_alert_is_complete_and_names_only_metrics_that_are_told(alert):
     named = metrics_of(alert["expr"])
     assert named
     assert named <= metrics() | OTHERS
+
+
+OF_ALARMS = {
+    Kind.UNKNOWN: "KadenciaUnknown",
+    Kind.BREAKER: "KadenciaBreakerOpen",
+    Kind.SERVER_SILENT: "KadenciaServerSilent",
+    Kind.STOPPED: "KadenciaStopped",
+    Kind.BUDGET: "KadenciaBudgetNearlyExhausted",
+    Kind.LOW_BALANCE: "KadenciaBalanceLow",
+    Kind.INTAKE: "KadenciaIntakeRejected",
+    Kind.WEBHOOK: "KadenciaWebhookDisabled",
+}
+"""Kinds of alarms for which there is an alert of their own."""
+
+
+def test_every_kind_of_alarm_reaches_who_watches_alerts_alone():
+    [general] = [alert["expr"] for alert in ALERTS if alert["alert"] == "KadenciaAlarmOpen"]
+    kinds = set(re.search(r'kind=~"([^"]*)"', general)[1].split("|"))
+
+    assert kinds == set(Kind) - set(OF_ALARMS)
+    assert set(OF_ALARMS.values()) <= {alert["alert"] for alert in ALERTS}
 
 
 def test_every_alert_is_tried_by_the_tests_of_the_rules():
