@@ -127,6 +127,49 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_is_taken(eshop):
     assert answers[1]["state"] == "ready"
 
 
+@pytest.fixture
+def broken(office):
+    """A database that refuses some messages for no reason that could have been foreseen."""
+    function = """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'tajny dovod' USING ERRCODE = NEW.reference;
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON message FOR EACH ROW
+            WHEN (NEW.reference IN ('40P01', '22000')) EXECUTE FUNCTION refuse();
+    """
+    with office.engine.begin() as connection:
+        connection.execute(text(function))
+    yield
+    with office.engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION refuse CASCADE"))
+
+
+@pytest.mark.parametrize("code", ["40P01", "22000"], ids=["a deadlock", "another fault"])
+def test_a_line_that_the_database_refuses_loses_no_other(eshop, office, broken, code):
+    lines = [EMAIL | {"reference": f"pri {code}"}] * 3
+    lines[1] = EMAIL | {"reference": code}
+
+    answers = eshop.batch("/v1/emails/batch", lines)
+
+    assert [one.get("state") for one in answers] == ["ready", None, "ready"]
+    assert kind(answers[1]) == "internal"
+    assert "tajny" not in answers[1]["error"]["detail"]
+    assert office.count("reference = :it", it=f"pri {code}") == 2
+
+
+@pytest.mark.parametrize(("code", "status"), [("40P01", 503), ("22000", 500)])
+def test_what_the_database_refuses_for_its_own_reasons_tells_nothing_of_it(
+    eshop, broken, caplog, code, status
+):
+    answer = eshop.post("/v1/emails", json=EMAIL | {"reference": code})
+
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "tajny" not in answer.text + caplog.text
+    assert "zakaznik.example" not in caplog.text
+
+
 def test_another_content_type_is_refused_before_a_line_is_read(eshop):
     answer = eshop.post("/v1/emails/batch", data=b"{}", headers={"Content-Type": "text/csv"})
 

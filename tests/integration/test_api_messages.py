@@ -152,6 +152,13 @@ def test_a_key_of_the_command_line_is_the_same_key_here(eshop, office):
     assert problem(other)[:2] == ("idempotency-conflict", 422)
 
 
+def test_a_key_of_an_email_is_no_key_for_an_sms(eshop):
+    key = {"idempotency_key": "oboje"}
+    assert eshop.post("/v1/emails", json=EMAIL | key).status_code == 201
+
+    assert problem(eshop.post("/v1/sms", json=SMS | key))[:2] == ("idempotency-conflict", 422)
+
+
 def test_while_the_first_request_is_under_way_the_second_is_told_to_wait(eshop, office):
     held = text("SELECT pg_advisory_xact_lock(hashtextextended('api ' || :company || ' subeh', 0))")
 
@@ -283,19 +290,20 @@ def test_a_list_is_read_page_by_page_to_its_end(eshop, office, path):
     sent = EMAIL if path == "emails" else SMS
     made = [
         eshop.post(f"/v1/{path}", json=sent | {"reference": "strany"}).json()["id"]
-        for _ in range(5)
+        for _ in range(6)
     ]
 
-    seen, cursor = [], None
+    seen, pages, cursor = [], 0, None
     while True:
         asked = {"reference": "strany", "limit": 2, "state": "ready", "cursor": cursor}
         page = eshop.get(f"/v1/{path}", params=asked).json()
         seen += [one["id"] for one in page["items"]]
+        pages += 1
         cursor = page["next_cursor"]
         if cursor is None:
             break
 
-    assert seen == made[::-1]
+    assert (seen, pages) == (made[::-1], 3)
 
 
 def test_a_list_can_begin_at_a_time(eshop, office):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -63,8 +64,12 @@ def batch(given: type[BaseModel]) -> dict[str, Any]:
         "which is a Problem. A line without an answer was not stored."
     )
     # Without a type: JSON Schema describes one value, and this is one after the other.
-    lines = {"description": asked}
-    results = {"description": answered}
+    (example,) = given.model_json_schema()["examples"]
+    lines = {"description": asked, "examples": [json.dumps(example, ensure_ascii=False) + "\n"]}
+    results = {
+        "description": answered,
+        "examples": ['{"line": 1, "id": 17, "state": "ready", "created": true}\n'],
+    }
     return {
         "openapi_extra": _body({"application/x-ndjson": {"schema": lines}}),
         "responses": {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -33,6 +33,8 @@ REPLAYED = "Idempotent-Replayed"
 
 AtDesk = Annotated[Desk, Depends(desk)]
 MessageId = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
+Row = tuple[Scope, str, str, Callable[..., Any], dict[str, Any]]
+"""A route: its scope, method, path and handler, and what its description says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,13 @@ class Messages:
         page = wanted.page()
         with at.transaction(asks.who) as connection:
             own = Own(connection, asks.company_id, self.side.channel)
-            rows = own.find(page)
+            found = own.find(replace(page, limit=page.limit + 1))
+            rows = found[: page.limit]
             by_message: dict[int, list[Any]] = {row.id: [] for row in rows}
             for one in own.recipients(list(by_message)):
                 by_message[one.message_id].append(one)
         items = [self.side.show_item(row, by_message[row.id]) for row in rows]
-        more = len(rows) == page.limit
+        more = len(found) > len(rows)
         return {"items": items, "next_cursor": cursor_of(rows[-1].id) if more else None}
 
     def one(self, asks: Asks, at: AtDesk, message_id: MessageId) -> Any:
@@ -155,11 +158,8 @@ class Messages:
 
 def router(side: Side) -> APIRouter:
     """The routes of one channel."""
-    handlers = Messages(side)
-    one, many = side.words
     made = APIRouter(prefix=f"/v1/{side.path}", tags=[side.path])
-
-    def add(path: str, method: str, handler: Callable[..., Any], scope: Scope, **more: Any) -> None:
+    for scope, method, path, handler, more in (*_writing(side), *_reading(side)):
         made.add_api_route(
             path,
             handler,
@@ -168,34 +168,31 @@ def router(side: Side) -> APIRouter:
             operation_id=f"{side.path}_{handler.__name__}",
             **more,
         )
-
-    writes, reads = side.writes, side.reads
-    add(
-        "", "POST", handlers.enqueue, writes,
-        status_code=201, summary=f"Enqueue an {one}", response_model=shown.Enqueued,
-        **description.enqueue(side.given),
-    )  # fmt: skip
-    add(
-        "/batch", "POST", handlers.batch, writes,
-        status_code=200, summary=f"Enqueue many {many}", response_class=Batch,
-        **description.batch(side.given),
-    )  # fmt: skip
-    add(
-        "", "GET", handlers.find, reads,
-        summary=f"List {many}", response_model=side.page, **description.reading(),
-    )  # fmt: skip
-    found = description.reading(Kind.NOT_FOUND)
-    add(
-        "/{message_id:int}", "GET", handlers.one, reads,
-        summary=f"Look at an {one}", response_model=side.one, **found,
-    )  # fmt: skip
-    add(
-        "/{message_id:int}/attempts", "GET", handlers.attempts, reads,
-        summary=f"See how an {one} was handed over", response_model=shown.Attempts, **found,
-    )  # fmt: skip
-    add(
-        "/{message_id:int}/cancel", "POST", handlers.cancel, writes,
-        summary=f"Cancel an {one}", response_model=shown.Moved,
-        **description.reading(Kind.NOT_FOUND, Kind.TOO_LATE),
-    )  # fmt: skip
     return made
+
+
+def _writing(side: Side) -> Iterator[Row]:
+    handlers = Messages(side)
+    one, many = side.words
+    single = {"status_code": 201, "response_model": shown.Enqueued}
+    single |= {"summary": f"Enqueue an {one}", **description.enqueue(side.given)}
+    yield side.writes, "POST", "", handlers.enqueue, single
+    batch = {"status_code": 200, "response_class": Batch}
+    batch |= {"summary": f"Enqueue many {many}", **description.batch(side.given)}
+    yield side.writes, "POST", "/batch", handlers.batch, batch
+    cancel = {"response_model": shown.Moved, "summary": f"Cancel an {one}"}
+    cancel |= description.reading(Kind.NOT_FOUND, Kind.TOO_LATE)
+    yield side.writes, "POST", "/{message_id:int}/cancel", handlers.cancel, cancel
+
+
+def _reading(side: Side) -> Iterator[Row]:
+    handlers = Messages(side)
+    one, many = side.words
+    listing = {"response_model": side.page, "summary": f"List {many}", **description.reading()}
+    yield side.reads, "GET", "", handlers.find, listing
+    found = description.reading(Kind.NOT_FOUND)
+    single = {"response_model": side.one, "summary": f"Look at an {one}", **found}
+    yield side.reads, "GET", "/{message_id:int}", handlers.one, single
+    attempts = {"response_model": shown.Attempts, **found}
+    attempts |= {"summary": f"See how an {one} was handed over"}
+    yield side.reads, "GET", "/{message_id:int}/attempts", handlers.attempts, attempts

@@ -37,6 +37,10 @@ class Shown(BaseModel):
 class Enqueued(Shown):
     """A message that was taken in."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": 17, "state": "ready", "created": True}]}
+    )
+
     id: int
     state: Literal["ready"]
     created: bool
