@@ -44,7 +44,7 @@ def broker_config(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is not None:
         return _rabbitmq(settings, settings.broker_url.get_secret_value())
     options = dict(BROKER_OPTIONS)
-    if settings.redis.master:
+    if settings.by_sentinel:
         named = {"master_name": settings.redis.master}
         options |= SENTINEL_OPTIONS | named | {"sentinel_kwargs": sentinel_options(settings)}
     return {

@@ -127,3 +127,20 @@ def own_queue(process: str, part: str) -> str:
     'kadencia.process.0f3c.send'
     """
     return f"{OWN_QUEUES}{process}.{part}"
+
+
+def server_queues(server: str) -> list[str]:
+    """Every queue of an OAC server.
+
+    >>> server_queues("local")[:2]
+    ['oac.local.sweep', 'oac.local']
+    """
+    queues = (
+        sweep_queue,
+        send_queue,
+        first_queue,
+        eurosms_queue,
+        eurosms_first_queue,
+        eurosms_reports_queue,
+    )
+    return [queue(server) for queue in queues]

@@ -97,6 +97,11 @@ class Servers(BaseModel):
         return redis_address(self.require_redis_url())
 
     @property
+    def by_sentinel(self) -> bool:
+        """Whether Sentinels lead to Redis."""
+        return self.redis_url is not None and bool(self.redis.master)
+
+    @property
     def tasks_in_redis(self) -> bool:
         """Whether Redis carries the tasks, and not RabbitMQ."""
         return self.broker_url is None

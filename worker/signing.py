@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from settings import Settings, SettingsError
@@ -47,3 +48,26 @@ def _text(settings: Settings, name: str) -> str:
             f"KADENCIA_{name.upper()}: {path} cannot be read: {words}; "
             f"name a file that this user may read"
         ) from None
+
+
+def ends(settings: Settings) -> dict[Path, datetime]:
+    """Until when our certificate and each trusted one is valid.
+
+    Raises:
+        SettingsError: a file cannot be read, or holds something else.
+    """
+    from cryptography import x509
+
+    ours, trusted = settings.signing_certificate_file, settings.signing_trusted_directory
+    if ours is None or trusted is None:
+        return {}
+    found = {}
+    for path in (ours, *sorted(trusted.glob("*.pem"))):
+        try:
+            found[path] = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{path} is no certificate ({type(error).__name__}); "
+                f"give PEM files of one certificate each"
+            ) from None
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.doctor import fleet, gateways, sending, servers
+from worker.doctor import brokers, fleet, gateways, sending, servers
 from worker.doctor.findings import Check, Finding, Installation, Level, fault
 
 __all__ = ["Finding", "Installation", "Level", "examine"]
@@ -38,6 +38,8 @@ def examine(installation: Installation) -> Iterator[Finding]:
     found = list(servers.database(installation))
     yield from found
     yield from servers.broker(installation)
+    yield from brokers.carriers(installation)
+    yield from brokers.certificates(installation)
     if any(one.level is Level.FAULT for one in found):
         return
     for check in CHECKS:

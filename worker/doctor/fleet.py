@@ -11,7 +11,8 @@ import redis
 from sqlalchemy import Connection, Row, text
 
 from models.states import Channel
-from worker import db
+from settings.names import server_queues
+from worker import broker, db
 from worker.doctor import servers
 from worker.doctor.findings import Finding, Installation, Level, fault, ok, warning
 from worker.outbox.evidence import UNDER_WAY
@@ -210,9 +211,9 @@ def queues(installation: Installation, connection: Connection) -> Iterator[Findi
     """Queues in which tasks wait for an OAC server that does not run."""
     live = _live(installation, connection)
     try:
-        waiting = _waiting(installation.redis)
-    except redis.RedisError:
-        return
+        waiting = _waiting(installation, connection)
+    except (redis.RedisError, broker.Unreachable):
+        return  # said of it already
     for queue, length in sorted(waiting.items()):
         server, *kind = queue.split(".")[1:]
         channel = Channel.SMS if "eurosms" in kind else Channel.EMAIL
@@ -227,8 +228,14 @@ def queues(installation: Installation, connection: Connection) -> Iterator[Findi
             )
 
 
-def _waiting(client: redis.Redis) -> dict[str, int]:
+def _waiting(installation: Installation, connection: Connection) -> dict[str, int]:
     """Celery's queues of all OAC servers, and how many tasks lie in each."""
+    client = installation.redis
+    if not installation.settings.tasks_in_redis:
+        servers = connection.execute(text("SELECT name FROM server")).scalars()
+        names = [name for server in servers for name in server_queues(server)]
+        lengths = broker.lengths(installation.settings, client, names)
+        return {name: length for name, length in lengths.items() if length}
     found = {}
     for key in client.scan_iter(match="oac.*", count=1000, _type="list"):
         name = key.decode() if isinstance(key, bytes) else str(key)

@@ -35,9 +35,10 @@ def database(installation: Installation) -> Iterator[Finding]:
             works = db.works_on(connection)
     except SQLAlchemyError as error:
         words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
-        yield fault(
-            "database", f"no answer: {words[0]}", "start PostgreSQL or correct DATABASE_URL"
-        )
+        mend = "start PostgreSQL or correct DATABASE_URL"
+        if "startup parameter" in words[0]:
+            mend = "this is PgBouncer: set KADENCIA_DATABASE_DIRECT_URL as well"
+        yield fault("database", f"no answer: {words[0]}", mend)
         return
     yield ok("database", f"PostgreSQL {version}")
     if found == wanted:
