@@ -173,9 +173,7 @@ class Sweeper:
             why = done.why if aside is None else f"{done.why}; {aside}"
             journal.note(connection, task_id, len(done.leases), why)
             journal.set_next(connection, task_id, sweep_no, done.next_run_at, done.waits, task.now)
-        log.info(
-            "swept", task=task_id, released=len(done.leases), why=done.why, next=done.next_run_at
-        )
+        log.info("swept", task=task_id, released=len(done.leases), why=why, next=done.next_run_at)
         return done.leases
 
     def _ours(self, task: Row[Any]) -> bool:
