@@ -10,7 +10,13 @@ import pytest
 from settings import load
 from worker.embedded.directory import DataDirectory
 from worker.embedded.processes import ProcessSpec
-from worker.fleet.product import Addresses, Options, environment, product_specs
+from worker.fleet.product import (
+    Addresses,
+    Options,
+    choose_ports,
+    environment,
+    product_specs,
+)
 
 ADDRESSES = Addresses(
     "postgresql://kadencia:tajne1@127.0.0.1:20001/kadencia",
@@ -60,6 +66,16 @@ def test_what_listens_does_so_on_loopback_alone(tmp_path):
         ("--host", "127.0.0.1", "--port", "20003"),
         ("--host", "127.0.0.1", "--port", "20005"),
     ]
+
+
+def test_the_api_listens_where_it_is_told_to_and_else_where_it_did_before(tmp_path):
+    data = DataDirectory(tmp_path)
+    data.prepare()
+
+    first = choose_ports(data, Options())
+
+    assert choose_ports(data, Options()) == first
+    assert choose_ports(data, Options(api_port=8080)) == first | {"api": 8080}
 
 
 def test_flower_gets_the_password_that_was_set_or_one_that_is_made(tmp_path):

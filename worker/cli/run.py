@@ -34,6 +34,10 @@ def up(
         str, typer.Option(help="What it sends: email, eurosms, or both with a comma between.")
     ] = "email,eurosms",
     api: Annotated[bool, typer.Option(help="Run the HTTP API, on loopback.")] = True,
+    api_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Where the API listens; default: one that it keeps."),
+    ] = None,
     metrics: Annotated[bool, typer.Option(help="Run what Prometheus asks, on loopback.")] = True,
     flower: Annotated[bool, typer.Option(help="Run Flower, which shows what Celery does.")] = True,
     log_format: Annotated[
@@ -56,7 +60,8 @@ def up(
     check_queues(queues)
     wanted = {"api": api, "metrics": metrics, "flower": flower}
     listening = tuple(name for name in WATCHED if wanted[name])
-    options = Options(server, processes, queues, listening, log_format or settings.log_format)
+    written = log_format or settings.log_format
+    options = Options(server, processes, queues, listening, api_port, written)
 
     def tell(addresses: Addresses) -> None:
         if options.log_format == "json":

@@ -43,6 +43,7 @@ class Options:
         processes: how many e-mails it sends at once.
         queues: what the worker sends, as `kadencia worker` takes it.
         listening: which of `WATCHED` run as well.
+        api_port: where the API listens; None for one that is chosen and remembered.
         log_format: how all processes' lines are written.
     """
 
@@ -50,6 +51,7 @@ class Options:
     processes: int = 4
     queues: str = "email,eurosms"
     listening: tuple[str, ...] = WATCHED
+    api_port: int | None = None
     log_format: LogFormat = "text"
 
 
@@ -73,7 +75,11 @@ class Addresses:
 
 def choose_ports(data: DataDirectory, options: Options) -> dict[str, int]:
     """A port for each that listens; they stay the same from one start to the next."""
-    return {name: choose_port(data.path / f"{name}.port") for name in options.listening}
+    given = {"api": options.api_port} if options.api_port else {}
+    return {
+        name: given.get(name) or choose_port(data.path / f"{name}.port")
+        for name in options.listening
+    }
 
 
 def product_specs(
