@@ -7,8 +7,8 @@ Attributes are ids and words from closed lists; no address, no content.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -88,16 +88,27 @@ def span(name: str, parent: str | None = None, /, **attributes: int | str) -> It
     if _tracer is None:
         yield
         return
-    named = {f"kadencia.{key}": value for key, value in attributes.items()}
-    # No exceptions: their words may hold an address.
-    with _tracer.start_as_current_span(
-        name,
-        context=_context(parent),
-        attributes=named,
-        record_exception=False,
-        set_status_on_exception=False,
-    ):
+    with _opened(name, parent, _named(attributes)):
         yield
+
+
+def _opened(name: str, parent: str | None, attributes: dict[str, int | str]) -> Any:
+    """Between an answer and its settling nothing may be raised: rather no span."""
+    try:
+        # No exceptions: their words may hold an address.
+        return _tracer.start_as_current_span(
+            name,
+            context=_context(parent),
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+    except Exception:
+        return nullcontext()
+
+
+def _named(attributes: Mapping[str, int | str]) -> dict[str, int | str]:
+    return {f"kadencia.{key}": value for key, value in attributes.items()}
 
 
 def note(**attributes: int | str) -> None:
@@ -105,7 +116,7 @@ def note(**attributes: int | str) -> None:
     if _tracer is not None:
         from opentelemetry.trace import get_current_span
 
-        get_current_span().set_attributes({f"kadencia.{k}": v for k, v in attributes.items()})
+        get_current_span().set_attributes(_named(attributes))
 
 
 def traceparent() -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -18,6 +19,7 @@ from tests.support.office import Office
 from tests.support.shared_database import shared_engine
 from tests.support.sink import SinkProcess
 from worker import measures
+from worker.cli.measuring import measured_processes
 from worker.delivery.steps import Step
 from worker.measures import HAND_OVERS, MEASURES, SMTP_SECONDS
 from worker.measures.http import Measured
@@ -66,6 +68,30 @@ def test_what_processes_counted_that_have_ended_stays_counted_and_their_files_go
     assert second == told(tmp_path)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["counter_ended.db", "histogram_ended.db"]
+
+
+def test_what_cannot_be_measured_is_not_and_nothing_is_raised(measuring):
+    HAND_OVERS.add(account=1)
+    HAND_OVERS.add(account=1, channel="email", outcome="accepted")
+    measures.start(Path("/nowhere"))
+
+    labels = {"account": "1", "channel": "email", "outcome": "accepted"}
+    assert value("kadencia_hand_overs_total", **labels) is None
+
+
+def test_a_worker_removes_what_killed_ones_left_and_nothing_else(tmp_path):
+    left = tmp_path / "kadencia-metrics-left"
+    left.mkdir()
+    (left / "lock").touch()
+
+    with (
+        measured_processes("127.0.0.1", 0, tmp_path) as first,
+        measured_processes("127.0.0.1", 0, tmp_path) as second,
+    ):
+        places = {Path(one["KADENCIA_METRICS_DIRECTORY"]) for one in (first, second)}
+        assert set(tmp_path.iterdir()) == places
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_that_nobody_asked_to_measure_imports_no_library_for_it():

@@ -130,15 +130,17 @@ class Sender:
             answer: the far side's.
             answered_at: when it came, monotonic.
         """
-        tracing.note(task=claim.task_id, account=claim.account_id, outcome=answer.outcome.value)
-        HAND_OVERS.add(account=claim.account_id, channel=self.channel, outcome=answer.outcome.value)
         jitter = random.random()  # noqa: S311  spreads retries, guards nothing
 
         def write(connection: Connection) -> str | None:
             ago = timedelta(seconds=time.monotonic() - answered_at)
             return settling.settle(connection, claim.attempt, answer, jitter, ago)
 
-        return self.persist(write)
+        state = self.persist(write)
+        outcome = answer.outcome.value
+        HAND_OVERS.add(account=claim.account_id, channel=self.channel, outcome=outcome)
+        tracing.note(task=claim.task_id, account=claim.account_id, outcome=outcome)
+        return state
 
     def trip(self, account_id: int, why: str) -> None:
         """Leave an account alone for a while."""

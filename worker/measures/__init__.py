@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
+
+log = structlog.get_logger()
+
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Upper bounds, up to the longest that the answer to a final dot is waited for."""
 
@@ -42,17 +46,17 @@ class Measure:
     def add(self, amount: float = 1, /, **labels: object) -> None:
         """Count something."""
         if self._metric is not None:
-            self._of(labels).inc(amount)
+            self._note("inc", amount, labels)
 
     def observe(self, seconds: float, /, **labels: object) -> None:
         """Note how long something took."""
         if self._metric is not None:
-            self._of(labels).observe(seconds)
+            self._note("observe", seconds, labels)
 
     def set(self, value: float, /, **labels: object) -> None:
         """Say how much there is now."""
         if self._metric is not None:
-            self._of(labels).set(value)
+            self._note("set", value, labels)
 
     @contextmanager
     def timing(self, **labels: object) -> Iterator[None]:
@@ -64,10 +68,15 @@ class Measure:
         try:
             yield
         finally:
-            self._of(labels).observe(time.monotonic() - began)
+            self.observe(time.monotonic() - began, **labels)
 
-    def _of(self, labels: dict[str, object]) -> Any:
-        return self._metric.labels(**labels) if labels else self._metric
+    def _note(self, how: str, value: float, labels: dict[str, object]) -> None:
+        """Between an answer and its settling nothing may be raised: rather measure no more."""
+        try:
+            getattr(self._metric.labels(**labels) if labels else self._metric, how)(value)
+        except Exception as error:
+            self.switch(on=False)
+            log.warning("not measured any more", measure=self.name, error=type(error).__name__)
 
     def switch(self, on: bool) -> None:
         """Begin to measure, or stop."""
@@ -159,19 +168,41 @@ MEASURES = (
 )
 
 
+OCTETS = {"counter": 64 * 1024, "histogram": 1024 * 1024}
+"""Chosen: some hundred counters, and the phases of thirty accounts."""
+
+
 def start(directory: Path | None = None) -> None:
     """Measure in this process from now on; doing so twice is harmless.
 
     Args:
         directory: where values are kept for another process that serves them; None keeps them
-            in memory, for this process to serve.
+            in memory, for this process to serve. If there is no room, nothing is measured.
     """
     if directory is not None:
         os.environ.setdefault(MULTIPROCESS_VARIABLE, str(directory))
+        try:
+            make_room(directory, str(os.getpid()))
+        except OSError as error:
+            log.warning("nothing is measured", directory=str(directory), error=error.strerror)
+            return
     for one in MEASURES:
         # Several processes' gauges would have to be told apart by their numbers.
         if directory is None or one.kind != "gauge":
             one.switch(on=True)
+
+
+def make_room(directory: Path, process: str) -> None:
+    """Set room aside for what a process measures.
+
+    The files are written as memory: where the disk is full, the kernel kills who writes.
+
+    Raises:
+        OSError: there is no room, or no such directory.
+    """
+    for kind, octets in OCTETS.items():
+        with (directory / f"{kind}_{process}.db").open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, octets)
 
 
 def stop() -> None:

@@ -13,6 +13,8 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from worker.measures import make_room
+
 _Values: Any = MmapedDict  # untyped, as is the next
 _Collector: Any = MultiProcessCollector
 
@@ -28,9 +30,13 @@ class Children(Collector):
 
     Args:
         directory: where prometheus-client keeps the values of each.
+
+    Raises:
+        OSError: there is no room in it.
     """
 
     def __init__(self, directory: Path) -> None:
+        make_room(directory, ENDED)
         self._directory = directory
         self._lock = threading.Lock()
         self._values = _Collector(None, str(directory))

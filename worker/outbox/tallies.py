@@ -57,14 +57,15 @@ ATTEMPTS = text("""
     GROUP BY 1, 2, 3
 """)
 
-# A window is (at - window, at]: it does not hold the moment at which it begins.
+# A window is (at - window, at]: it does not hold the moment at which it begins. An open attempt
+# may yet be refused its permit; it counts once it is closed.
 WORST = text(f"""
     SELECT task_id, max(used) AS worst FROM (
         SELECT task_id, at, sum(cost) OVER (
             PARTITION BY task_id ORDER BY at
             RANGE BETWEEN CAST(:window AS interval) - interval '1 microsecond' PRECEDING
                 AND CURRENT ROW) AS used
-        FROM ({AT}) AS attempt WHERE at > :since) AS running
+        FROM ({AT}) AS attempt WHERE at > :since AND state <> 'open') AS running
     WHERE at > :judged_since GROUP BY task_id
 """)  # noqa: S608  no value of anybody's is in it
 
