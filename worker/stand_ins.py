@@ -39,7 +39,9 @@ SERVERS = text("""
         clock_timestamp() - greatest(max(p.beat_at), s.left_at) AS quiet,
         count(p.id) FILTER (WHERE p.beat_at > clock_timestamp() - :silent_after) > 0 AS alive,
         coalesce(bool_and(p.stands_in)
-            FILTER (WHERE p.beat_at > clock_timestamp() - :silent_after), false) AS stands_in
+            FILTER (WHERE p.beat_at > clock_timestamp() - :silent_after), false) AS stands_in,
+        coalesce(clock_timestamp() - min(p.started_at)
+            FILTER (WHERE p.beat_at > clock_timestamp() - :silent_after), interval '0') AS up
     FROM server s CROSS JOIN (VALUES ('email'), ('sms')) AS of(channel)
     LEFT JOIN process p ON p.server_id = s.id
         AND CASE of.channel WHEN 'sms' THEN p.sms_slots ELSE p.slots END > 0
@@ -107,7 +109,7 @@ def look_after(engine: Engine, silent_after: timedelta) -> list[Change]:
             return []
         servers = {
             (row.id, row.channel): ServerFacts(
-                row.id, row.name, row.paused, row.quiet, row.alive, row.stands_in
+                row.id, row.name, row.paused, row.quiet, row.alive, row.stands_in, row.up
             )
             for row in connection.execute(SERVERS, values)
         }

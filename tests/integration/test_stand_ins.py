@@ -67,6 +67,10 @@ class Place:
     def beat(self, server, slots=2, sms_slots=2):
         worker = WorkerProcess(uuid.uuid4(), server, "a.example", 7, "1.0", slots, sms_slots)
         registry.beat(self.engine, worker)
+        self.run(
+            "UPDATE process SET started_at = started_at - interval '1 hour' WHERE id = :id",
+            id=worker.id,
+        )
         return worker
 
     def quiet(self, worker, seconds):
@@ -256,6 +260,15 @@ def test_a_stand_in_with_a_worker_of_version_0_1_0_is_passed_over(place):
     place.run("UPDATE process SET stands_in = false WHERE id = :id", id=old.id)
 
     assert place.look() == []
+
+
+def test_a_stand_in_that_has_just_started_waits_for_the_others_of_its_fleet(place):
+    started = place.beat(place.reserve)
+    place.run("UPDATE process SET started_at = clock_timestamp() WHERE id = :id", id=started.id)
+    assert place.look() == []
+
+    place.beat(place.reserve)  # another of it has been there for an hour
+    assert [one.why for one in place.look()] == [f"{place.main} has never been heard of"]
 
 
 def test_a_paused_task_stays_where_it_is(place):

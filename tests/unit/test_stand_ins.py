@@ -16,7 +16,7 @@ def seconds(count):
 
 
 def alive(number, name, **changes):
-    facts = {"quiet": seconds(1), "alive": True, "stands_in": True, **changes}
+    facts = {"quiet": seconds(1), "alive": True, "stands_in": True, "up": AFTER, **changes}
     return ServerFacts(number, name, **facts)
 
 
@@ -73,6 +73,11 @@ def change(to, why):
             task(stand_ins=(alive(2, "reserve", quiet=seconds(20)), THIRD), after=seconds(10)),
             change(THIRD, "main has been silent for 90 s"),
             id="one that is silent for longer than the task bears is passed over",
+        ),
+        pytest.param(
+            task(stand_ins=(alive(2, "reserve", up=seconds(59)), THIRD)),
+            change(THIRD, "main has been silent for 90 s"),
+            id="one that has just come is passed over: the silent one may be on its way",
         ),
         pytest.param(task(stand_ins=(NO_RESERVE,)), STAY, id="nobody is there to take over"),
         pytest.param(

@@ -28,6 +28,7 @@ class ServerFacts:
             the last was stopped in order; None if there never was one.
         alive: such a process is there, and was heard of late enough for any sweep.
         stands_in: all that are there know how to take another server's tasks.
+        up: how long the first of them has been there.
     """
 
     id: int
@@ -36,6 +37,7 @@ class ServerFacts:
     quiet: timedelta | None = None
     alive: bool = False
     stands_in: bool = False
+    up: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def decide(task: TaskFacts) -> Decision:
         What is to be done. Nobody to take over is no reason to move the task.
 
     >>> main = ServerFacts(1, "main", quiet=timedelta(seconds=90))
-    >>> reserve = ServerFacts(2, "reserve", quiet=timedelta(0), alive=True, stands_in=True)
+    >>> hour = timedelta(hours=1)
+    >>> reserve = ServerFacts(2, "reserve", False, timedelta(0), True, True, up=hour)
     >>> decide(TaskFacts(main, [reserve], None, after=timedelta(seconds=60))).why
     'main has been silent for 90 s'
     """
@@ -148,10 +151,15 @@ def _is_back(task: TaskFacts) -> bool:
 
 
 def _first(servers: Sequence[ServerFacts], after: timedelta) -> ServerFacts | None:
+    """The first that may take over. Where a whole fleet starts, nobody is missed who is late."""
     fit = (
         one
         for one in servers
-        if one.alive and one.stands_in and not one.paused and not _is_silent(one, after)
+        if one.alive
+        and one.stands_in
+        and one.up >= after
+        and not one.paused
+        and not _is_silent(one, after)
     )
     return next(fit, None)
 
