@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 import trustme
 
+from settings import SettingsError, load
 from tests.support.office import closed_port
 from tests.support.receiver import answer, receiver
 from worker.core.webhook_addresses import Target, parse_networks
@@ -223,6 +224,22 @@ def test_a_tls_receiver_that_drips_is_cut_off(authority, ca_file, names, monkeyp
         refused = post(Target("https", NAME, there.port, "/"), ca_file=ca_file)
 
     assert refused.why == "no answer within 0.3 s"
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [(None, "is not readable"), ("hello", "holds no certificate")],
+    ids=["no file", "no certificate"],
+)
+def test_a_file_of_authorities_that_is_wrong_stops_the_courier_at_its_start(
+    tmp_path, contents, words
+):
+    file = tmp_path / "ca.pem"
+    if contents is not None:
+        file.write_text(contents)
+
+    with pytest.raises(SettingsError, match=words):
+        posting.authorities(load({"KADENCIA_WEBHOOK_CA_FILE": str(file)}))
 
 
 def test_a_receiver_that_asks_for_time_is_heard():

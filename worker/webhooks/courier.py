@@ -23,7 +23,7 @@ from worker.core.webhook_signatures import headers
 from worker.vault import Vault, VaultError
 from worker.webhooks import deliveries, register
 from worker.webhooks.deliveries import Delivery
-from worker.webhooks.posting import post
+from worker.webhooks.posting import authorities, post
 
 log = structlog.get_logger()
 
@@ -49,13 +49,16 @@ class Courier:
         engine: on the product's database; each thread takes a connection for a moment.
         vault: opens the secrets.
         settings: which networks are allowed, and how patient to be.
+
+    Raises:
+        SettingsError: the file of authorities cannot be used.
     """
 
     def __init__(self, engine: Engine, vault: Vault, settings: Settings) -> None:
         self._engine = engine
         self._vault = vault
         self._allowed = parse_networks(settings.webhook_allow or "")
-        self._ca_file = settings.webhook_ca_file
+        self._ca_file = authorities(settings)
         self._patience = timedelta(days=settings.webhook_disable_days)
         self._wake = threading.Event()
         self._guard = threading.Lock()

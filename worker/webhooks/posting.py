@@ -17,6 +17,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from settings import Settings, SettingsError
 from worker.core.webhook_addresses import Address, Network, Target
 from worker.core.webhook_retry import Answer, read_status
 from worker.webhooks.resolving import Unreachable, addresses
@@ -29,6 +30,28 @@ TOTAL_SECONDS = 15
 work on it afterwards."""
 ANSWER_OCTETS = 16 * 1024
 """Chosen: enough to end an ordinary answer decently. None of it is kept."""
+
+
+def authorities(settings: Settings) -> Path | None:
+    """The file of authorities that receivers' certificates are checked by; None for the usual.
+
+    Raises:
+        SettingsError: it cannot be read, or holds none. Else each receiver would be blamed.
+    """
+    file = settings.webhook_ca_file
+    if file is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            why = (
+                "holds no certificate in PEM"
+                if isinstance(error, ssl.SSLError)
+                else "is not readable"
+            )
+            raise SettingsError(
+                f"KADENCIA_WEBHOOK_CA_FILE: {file} {why}; name a PEM file that this user may read"
+            ) from None
+    return file
 
 
 def post(

@@ -13,7 +13,7 @@ from worker.core.webhook_addresses import parse_networks, read_url
 from worker.core.webhook_retry import Answer
 from worker.core.webhook_signatures import headers, trial
 from worker.vault import Vault
-from worker.webhooks.posting import post
+from worker.webhooks.posting import authorities, post
 
 
 def secret_of(connection: Connection, webhook: Row[Any], vault: Vault) -> str:
@@ -31,10 +31,11 @@ def try_out(webhook: Row[Any], secret: str, settings: Settings) -> Answer:
 
     Raises:
         ContentError: its URL is no longer allowed.
+        SettingsError: the file of authorities cannot be used.
     """
     allowed = parse_networks(settings.webhook_allow or "")
     target = read_url(webhook.url, allowed)
     now = datetime.now(UTC)
     test_id, body = trial(now)
     signed = headers([secret], test_id, int(now.timestamp()), body)
-    return post(target, body, signed, allowed, settings.webhook_ca_file)
+    return post(target, body, signed, allowed, authorities(settings))
