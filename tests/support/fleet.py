@@ -31,6 +31,8 @@ QUICK = {
 }
 """The product's times, shortened: the same code."""
 
+NAMED_HOST = ("unshare", "--uts", "--", "sh", "-c", 'hostname "$0" && exec "$@"')
+"""A command on a host of the name that follows."""
 
 ANSWERING = text("""
     SELECT count(*) FROM process
@@ -101,6 +103,7 @@ class Fleet:
         processes: int = 2,
         queues: str = "email",
         code: Path | None = None,
+        host: str | None = None,
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start a worker and wait until it answers canaries; needs a beat."""
@@ -109,25 +112,33 @@ class Fleet:
             *("worker", "--server", server, "--queues", queues),
             *("--processes", str(processes), "--sms-processes", str(processes)),
             code=code,
+            host=host,
             **environment,
         )
         wait_until(lambda: self._answering() > before, 30)
         return process
 
     def start(
-        self, *arguments: str, code: Path | None = None, **environment: str
+        self,
+        *arguments: str,
+        code: Path | None = None,
+        host: str | None = None,
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start `kadencia` with these arguments; it dies with us.
 
         Args:
             arguments: of the command.
             code: directory with the product's packages in another version; None for ours.
+            host: name of the host on which it believes to be, in a namespace of its own; only
+                root may do that.
             environment: on top of the fleet's.
         """
         of_code = {} if code is None else {"PYTHONPATH": str(code)}
+        on_host = () if host is None else (*NAMED_HOST, host)
         spec = ProcessSpec(
             name=arguments[0],
-            argv=(sys.executable, "-m", "worker", *arguments),
+            argv=(*on_host, sys.executable, "-m", "worker", *arguments),
             env={**self.environment, **of_code, **environment},
             cwd=code,
         )
