@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from sqlalchemy import text
 
 from settings import load
 from tests.support.kernel import make_settings, make_throttle
@@ -163,6 +164,23 @@ def test_a_message_that_was_enqueued_without_a_trace_is_sent_within_one(office, 
 
     [send] = collector.named("send")
     assert send.parent_span_id == b""
+
+
+def test_who_enqueues_by_sql_has_its_own_trace_go_on(office, collector):
+    task = office.task()
+    theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with office.engine.begin() as connection:
+        say = text("SELECT set_config('kadencia.traceparent', :theirs, true)")
+        connection.execute(say, {"theirs": theirs})
+        make_message(connection, task, recipients=["eva@firma.example"])
+    tracing.start(make_settings(KADENCIA_OTLP_ENDPOINT=collector.url), "worker")
+
+    sweep_and_send(office, task)
+    tracing.stop()
+
+    [send] = collector.named("send")
+    assert send.trace_id.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert send.parent_span_id.hex() == "00f067aa0ba902b7"
 
 
 def test_without_a_collector_no_trace_is_made(office):
