@@ -52,6 +52,7 @@ bench: setup ## measure, and print medians and ratios
 lock: setup ## renew requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet pyproject.toml --extra dev --extra tracing --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	@uv pip compile --quiet pyproject.toml --extra dev --extra tracing --extra checks --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-header -o requirements-checks.lock
+	@tools/lock-image
 
 clean: ## remove .venv and what the tools leave behind
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
