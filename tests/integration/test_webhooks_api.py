@@ -11,6 +11,7 @@ from tests.support.api import Caller, running_api, token_of
 from tests.support.kernel import make_settings
 from tests.support.rows import make_message, make_task
 from tests.support.shared_database import shared_engine
+from worker.webhooks.register import WEBHOOKS_MOST
 
 URL = "https://prijem.firma.example/stav"
 EVENTS = [
@@ -183,3 +184,20 @@ def test_what_is_wrong_is_told_by_its_place(ask, given, pointer):
     assert problem(answer) == (422, "/problems/invalid")
     assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
     assert ask.get("/v1/webhooks").json()["items"] == []
+
+
+def test_a_company_that_has_all_its_webhooks_gets_no_more(ask):
+    for _ in range(WEBHOOKS_MOST):
+        made(ask)
+
+    assert problem(ask.post("/v1/webhooks", json={"url": URL})) == (409, "/problems/taken")
+
+
+def test_without_a_key_for_secrets_no_webhook_is_made(services, engine, task):
+    settings = make_settings(REDIS_URL=services.valkey_url())
+    token = token_of(engine, task.company_id)
+    with running_api(engine, settings) as address, Caller(address, token) as ask:
+        refused = ask.post("/v1/webhooks", json={"url": URL})
+        assert ask.get("/v1/webhooks").json()["items"] == []
+
+    assert problem(refused) == (503, "/problems/unavailable")

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, event, make_url, text
 
 from settings import load
 from tests.support.process_table import wait_until
@@ -416,3 +416,60 @@ def test_nothing_personal_is_told_or_kept(engine, task):
     said = kept + there.heard[0].octets.decode() + str(there.heard[0].headers)
     for personal in ("tajn", "Tajn", "zakaznik", "550"):
         assert personal not in said
+
+
+@contextmanager
+def away(services, engine):
+    """PostgreSQL takes no connections to the test's database, and ends those that there are."""
+    url = make_url(services.postgres.url_of("postgres")).set(drivername="postgresql+psycopg2")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    name = engine.url.database
+    with admin.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        query = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(query, {"name": name})
+        yield
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+
+
+def test_an_answer_that_comes_while_the_database_is_away_is_noted_when_it_is_back(
+    services, engine, task, monkeypatch
+):
+    monkeypatch.setattr(courier_module, "AWAY_SECONDS", 0.05)
+    with receiver() as there, courier(engine):
+        there.behave = there.hang
+        hook(engine, task, there.url)
+        change(engine, task, "sent")
+        wait_until(lambda: there.under_way)
+
+        errors = []
+        note = errors.append
+        event.listen(engine, "handle_error", note)
+        with away(services, engine):
+            there.release.set()
+            wait_until(lambda: not there.under_way and len(errors) > 5)
+        event.remove(engine, "handle_error", note)
+        wait_until(lambda: only(engine).delivered_at is not None, 30)
+
+        change(engine, task, "sent")
+        wait_until(lambda: len(there.heard) == 2)
+    assert len(set(there.ids)) == 2
+
+
+def test_a_webhook_may_be_removed_while_it_is_told(engine, task):
+    with receiver() as there, courier(engine):
+        there.behave = there.hang
+        number, _ = hook(engine, task, there.url)
+        change(engine, task, "sent")
+        wait_until(lambda: there.under_way)
+        with engine.begin() as connection:
+            register.remove(
+                connection, register.find(connection, task.company_id, number, lock=True)
+            )
+        there.behave = answer(500)
+        there.release.set()
+        hook(engine, task, there.url)
+        change(engine, task, "sent")
+        wait_until(lambda: only(engine).last_status == 500)
+
+    assert len(there.heard) == 2

@@ -168,6 +168,16 @@ def test_where_nobody_listens_there_is_no_answer():
     assert (refused.status, refused.why) == (None, "no connection: Connection refused")
 
 
+def test_a_receiver_that_takes_too_long_is_told_as_such(monkeypatch):
+    monkeypatch.setattr(posting, "READ_SECONDS", 0.2)
+
+    with receiver() as there:
+        there.behave = there.hang
+        refused = post(Target("http", "127.0.0.1", there.port, "/"))
+
+    assert refused.why == "no answer within 0.2 s"
+
+
 def test_a_name_that_leads_nowhere_is_told_as_such(names, monkeypatch):
     def fail(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
