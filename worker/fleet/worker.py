@@ -73,10 +73,12 @@ def specs(
         ],
         "control": [sweep_queue(server), CONTROL_QUEUE, INTAKE_QUEUE, ENQUEUE_QUEUE],
     }
-    # Disabled prefetch serves the prefork pool only; a control process takes one at a time anyway.
-    pools = {
-        "send": ("-P", "prefork", "-c", str(worker.slots), "--disable-prefetch"),
-        "eurosms": ("-P", "prefork", "-c", str(worker.sms_slots), "--disable-prefetch"),
+    # Disabled prefetch serves the prefork pool on Redis only; a control process takes one at a
+    # time anyway.
+    ahead = ("--disable-prefetch",) if settings.tasks_in_redis else ()
+    pools: dict[str, tuple[str, ...]] = {
+        "send": ("-P", "prefork", "-c", str(worker.slots), *ahead),
+        "eurosms": ("-P", "prefork", "-c", str(worker.sms_slots), *ahead),
         "control": ("-P", "solo"),
     }
     # Stopped in reverse: first no more is released, then what is being sent is finished.
