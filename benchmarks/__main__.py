@@ -8,7 +8,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("sweep", "passes", "throttle", "enqueue", "latency", "throughput", "memory", "sms")
+NAMES = (
+    "sweep",
+    "passes",
+    "throttle",
+    "enqueue",
+    "enqueueing_ways",
+    "latency",
+    "throughput",
+    "memory",
+    "sms",
+)
 
 
 def main(names: list[str]) -> int:

@@ -71,10 +71,11 @@ def _settle(
     keywords: Mapping[str, Any],
     origin: str | None,
 ) -> None:
+    host = (origin or "").rpartition("@")[2]  # the whole would be masked as an address
     try:
         with db.transaction(engine) as connection:
             done = _accept(connection, settings, channel, arguments, keywords)
-        log.info("taken in", message=done.message_id, created=done.created, origin=origin)
+        log.info("taken in", message=done.message_id, created=done.created, host=host)
         return
     except Exception as error:
         why = why_rejected(error)
@@ -85,7 +86,7 @@ def _settle(
     with db.transaction(engine) as connection:
         company_id = _company_of(connection, given)
         kept = rows.keep(connection, company_id, channel, storable(whole), _key(given), why, origin)
-    log.warning("rejected", intake=kept, origin=origin)
+    log.warning("rejected", intake=kept, host=host)
 
 
 def _accept(

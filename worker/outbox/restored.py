@@ -52,6 +52,9 @@ DO $$ BEGIN
         UPDATE intake SET state = 'rejected', settled_at = clock_timestamp(),
             why = 'restored from the backup of {made_at}: it may have gone since'
         WHERE state = 'waiting';
+        UPDATE intake SET why = concat_ws('; ', why,
+            'restored from the backup of {made_at}: it may have been retried and have gone since')
+        WHERE state = 'rejected' AND why NOT LIKE 'restored from the backup of {made_at}:%';
     END IF;
 END $$;
 """
