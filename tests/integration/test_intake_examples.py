@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from base64 import b64decode
 
 import pytest
@@ -13,6 +11,7 @@ from sqlalchemy import make_url, text
 
 from models.states import Channel
 from settings import load
+from tests.support.api import running_api
 from tests.support.elsewhere import Elsewhere, examples
 from tests.support.rows import make_company
 from tests.support.shared_database import shared_engine
@@ -37,29 +36,16 @@ def elsewhere(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def api(engine, services, tmp_path_factory):
-    """The environment of who speaks with a real `kadencia api`."""
+def api(engine, services):
+    """The environment of who speaks with the API."""
     with db.transaction(engine, who="tests") as connection:
         company = find_company(connection, None)
         scopes = tokens.scopes_of(["emails:write", "emails:read"])
         token = tokens.add_token(connection, company, "eshop", scopes, None).written
-    environment = {
-        "DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        "REDIS_URL": services.valkey_url(),
-        "KADENCIA_DATA": str(tmp_path_factory.mktemp("data")),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker", "api", "--port", "0", "--no-webhooks"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        where = json.loads(process.stdout.readline())["listening"]
-        yield {"API_URL": f"http://{where}", "API_TOKEN": token}
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    database = engine.url.render_as_string(hide_password=False)
+    settings = load({"DATABASE_URL": database, "REDIS_URL": services.valkey_url()})
+    with running_api(engine, settings) as base:
+        yield {"API_URL": base, "API_TOKEN": token}
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import uuid
+from pathlib import Path
 
 import pytest
 from celery import Celery
 from sqlalchemy import make_url, text
 
 from settings.celery import BROKER_OPTIONS
-from tests.support.elsewhere import Elsewhere, examples
+from tests.support.api import ApiProcess, token_of
+from tests.support.elsewhere import ROOT, Elsewhere, examples
 from tests.support.fleet import Fleet
 from tests.support.process_table import wait_until
 from tests.support.rows import make_company
@@ -22,6 +25,9 @@ from worker.registers.naming import find_company
 pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
 
 EXAMPLES = examples()
+README = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "client" / "README.md").read_text(), re.M | re.S
+)
 SECRET = "tajomstvo@zakaznik.example"
 
 
@@ -85,6 +91,29 @@ def test_the_examples_go_the_whole_way(engine, redis_url, fleet, tmp_path):
     elsewhere.run(EXAMPLES["celery"], BROKER_URL=redis_url)
 
     wait_until(lambda: count(engine) == 2, 15)
+
+
+def test_the_client_is_installed_and_speaks_with_a_process_of_its_own(engine, redis_url, tmp_path):
+    with engine.begin() as connection:
+        company = make_company(connection, name="Kvetinárstvo Ruža")
+    elsewhere = Elsewhere(tmp_path / "venv")
+    elsewhere.install(ROOT / "client")
+    place = engine.url.render_as_string(hide_password=False)
+    data = str(tmp_path / "data")
+    api = ApiProcess({"DATABASE_URL": place, "REDIS_URL": redis_url, "KADENCIA_DATA": data})
+    given = {"API_URL": api.url, "API_TOKEN": token_of(engine, company)}
+
+    first = elsewhere.run(EXAMPLES["client"], **given)
+    for example in README:
+        elsewhere.run(example, **given)
+
+    assert first.endswith(" ready\n")
+    assert count(engine, "priority = 2") == 1000
+    assert count(engine) == 1001
+    typed = elsewhere.run("import kadencia_client as k; print(k.__path__[0])").strip()
+    assert (Path(typed) / "py.typed").exists()
+    api.stop()
+    assert given["API_TOKEN"] not in api.written
 
 
 def test_nobody_sees_in_events_looks_or_logs_what_a_task_carries(engine, fleet, app):

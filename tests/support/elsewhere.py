@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -37,6 +38,15 @@ class Elsewhere:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         site = directory / "lib" / version / "site-packages"
         (site / "libraries.pth").write_text("".join(f"{one}\n" for one in places))
+
+    def install(self, source: Path) -> None:
+        """Install a package from its source, without its dependencies, which are there."""
+        # Built from a copy: nothing is left in the checkout.
+        copy = self.directory / "source"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
+        offline = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+        self._run([*pip, *offline, str(copy)], {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
 
     def run(self, program: str, **environment: str) -> str:
         """Run a Python program; returns what it wrote.
