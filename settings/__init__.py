@@ -142,6 +142,16 @@ class Settings(Servers):
         """The longest hand-over in µs."""
         return round(self.handover_max_seconds * MICROSECONDS)
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _an_address_of_a_collector(cls, value: str | None) -> str | None:
+        if value is not None and (not value.startswith(("http://", "https://")) or "@" in value):
+            raise ValueError(
+                "it must begin as http://host:4318 or https://host:4318, without a user; "
+                "OTEL_EXPORTER_OTLP_HEADERS holds what the collector wants to see"
+            )
+        return value
+
     @field_validator("log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from sqlalchemy import text
 
-from settings import load
+from settings import SettingsError, load
 from tests.support.kernel import make_settings, make_throttle
 from tests.support.office import Office
 from tests.support.rows import MadeMessage, make_message
@@ -181,6 +181,16 @@ def test_who_enqueues_by_sql_has_its_own_trace_go_on(office, collector):
     [send] = collector.named("send")
     assert send.trace_id.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert send.parent_span_id.hex() == "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    "address", ["collector:4318", "ftp://c.example", "https://eva:pa55@c.example"]
+)
+def test_what_is_no_address_of_a_collector_is_refused_at_the_start(address):
+    with pytest.raises(SettingsError, match="KADENCIA_OTLP_ENDPOINT: it must begin") as caught:
+        load({"KADENCIA_OTLP_ENDPOINT": address})
+
+    assert "pa55" not in str(caught.value)
 
 
 def test_without_a_collector_no_trace_is_made(office):
