@@ -204,7 +204,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(
         number=numbers,
-        what=st.sampled_from(["limit", "account", "policy", "active", *MOVES]),
+        what=st.sampled_from(["limit", "account", "policy", "active", "fallback", *MOVES]),
         limit=st.sampled_from([1, 1, 1, 2]),
         yes=st.booleans(),
     )
@@ -219,6 +219,8 @@ class Protocol(RuleBasedStateMachine):
             world.set_policy("resend" if yes else "hold")
         elif what == "active":
             world.set_active(yes)
+        elif what == "fallback":
+            world.set_own_account(yes)
         else:
             world.person(self._one(sorted(world.books.enqueued), number), what)
 

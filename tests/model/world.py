@@ -8,19 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
+from models.smtp import TaskAccount
 from settings import load
 from tests.model.books import Books, Rows
 from tests.model.clock import NOON, SECOND, Clock
 from tests.model.senders import Sender, WatchedThrottle
+from tests.support.redis_clients import connect
 from tests.support.rows import make_account, make_body, make_company, make_message, make_task
 from worker import recovery
 from worker.crashpoints import CrashPoint
 from worker.outbox import people
 from worker.rebuild import rebuild
 from worker.sweeps import Sweeper
-from worker.throttle import connect, task_key
+from worker.throttle import task_key
 
 NO_PACE = {"KADENCIA_BURST_SECONDS": "360000"}
 """The pace carries no promise, and would only hide a fault of the log."""
@@ -38,7 +40,8 @@ CLEAR = """
     DELETE FROM attempt; DELETE FROM recipient; DELETE FROM message; DELETE FROM task_run;
     DELETE FROM audit_log;
     UPDATE automatic_task SET active = true, cadence = 1, unknown_policy = 'hold';
-    UPDATE account SET breaker_failures = 0, breaker_until = NULL, hourly_limit = 1000;
+    UPDATE account SET breaker_failures = 0, breaker_until = NULL, hourly_limit = 1000,
+        enabled = true;
 """
 
 
@@ -62,6 +65,9 @@ class World:
             account = make_account(connection, company, most_connections=100)
             columns = {"retry_first": 60, "retry_longest": 600, "most_attempts": 3}
             self.task = make_task(connection, company, account, **columns)
+            other = make_account(connection, company, most_connections=100)
+            of = {"task_id": self.task.id, "company_id": company, "account_id": other}
+            connection.execute(insert(TaskAccount).values(position=1, **of))
             self.body = make_body(connection)
         self.clock = Clock(engine, self.masters)
         self._watching = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -186,6 +192,11 @@ class World:
     def set_account_limit(self, limit: int) -> None:
         self._limits["SMTP"] = limit
         self._change("UPDATE account SET hourly_limit = :value", limit)
+
+    def set_own_account(self, enabled: bool) -> None:
+        """While it is disabled, the task's messages go through its fallback."""
+        own = f"UPDATE account SET enabled = :value WHERE id = {self.task.account_id}"
+        self._change(own, enabled)
 
     def set_policy(self, policy: str) -> None:
         self.policy = policy
