@@ -50,11 +50,7 @@ def up(
     PostgreSQL and Valkey come along, each unless DATABASE_URL or REDIS_URL names another.
     Everything listens on loopback alone. Ctrl-C stops it in order.
     """
-    if not SERVER_NAME.fullmatch(server):
-        raise CommandError(
-            f"--server: {server!r} cannot be an OAC server's name; "
-            f"use a to z, 0 to 9 and -, at most 31, such as main"
-        )
+    _check_server(server)
     settings = load(os.environ)
     data = _data()
     check_queues(queues)
@@ -74,6 +70,14 @@ def up(
 
     code = whole.up(settings, data, os.environ, options, out=sys.stdout, tell=tell)
     raise typer.Exit(code)
+
+
+def _check_server(name: str) -> None:
+    if not SERVER_NAME.fullmatch(name):
+        raise CommandError(
+            f"--server: {name!r} cannot be an OAC server's name; "
+            f"use a to z, 0 to 9 and -, at most 31, such as main"
+        )
 
 
 def _summary(data: DataDirectory, addresses: Addresses) -> str:
