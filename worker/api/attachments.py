@@ -30,6 +30,6 @@ def upload(asks: Asks, at: AtDesk, content: Octets) -> Any:
     """Keep a file for a day at least; e-mails name it by what is answered."""
     if not content:
         raise invalid("", "the file is empty")
-    with at.transaction(asks.who) as connection:
+    with at.transaction(asks.who, len(content)) as connection:
         digest = uploads.keep(connection, asks.company_id, content)
     return {"attachment": digest.hex(), "size": len(content)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
@@ -13,6 +14,8 @@ from settings import Settings
 from worker import db
 from worker.api.ingress import Ingress
 
+LARGE_OCTETS = 1_000_000
+"""Chosen: a body from which on it matters how many are in memory at once."""
 JSON_ROOM = 256 * 1024
 """Chosen: octets of a message's JSON beside its texts and files."""
 
@@ -32,15 +35,31 @@ class Desk:
         repr=False, default_factory=lambda: frozenset(db.revisions()[1:])
     )
 
+    _large: threading.Lock = field(repr=False, default_factory=threading.Lock)
+
     @property
     def message_octets(self) -> int:
         """The most that one message may take as JSON: its files are in base64."""
         return self.settings.message_bytes * 4 // 3 + JSON_ROOM
 
     @contextmanager
-    def transaction(self, who: str) -> Iterator[Connection]:
-        """One transaction, signed in the audit log."""
-        with db.transaction(self.engine, who=who) as connection:
+    def transaction(self, who: str, octets: int = 0) -> Iterator[Connection]:
+        """One transaction, signed in the audit log.
+
+        Of large ones there is one at a time, and its connection is closed after it: the driver
+        holds what it sends several times over, and never gives its buffer back.
+
+        Args:
+            who: for the audit log.
+            octets: about how many will be stored.
+        """
+        large = octets > LARGE_OCTETS
+        with (
+            self._large if large else nullcontext(),
+            db.transaction(self.engine, who=who) as connection,
+        ):
+            if large:
+                connection.detach()
             yield connection
 
 

@@ -79,12 +79,13 @@ class Groups:
         if verdict is not None and not verdict.allowed:
             words = f"the token's messages of this minute are used up; ask again in {verdict.wait}"
             return [Problem(Kind.TOO_MANY, words)] * len(lines)
-        return self._in_one_go([self._asked(line) for line in lines])
+        octets = sum(len(line.octets or b"") for line in lines)
+        return self._in_one_go([self._asked(line) for line in lines], octets)
 
-    def _in_one_go(self, asked: list[Asked | Problem]) -> list[Answer]:
+    def _in_one_go(self, asked: list[Asked | Problem], octets: int) -> list[Answer]:
         for tries_left in reversed(range(TRIES)):
             try:
-                with self._desk.transaction(self._principal.who) as connection:
+                with self._desk.transaction(self._principal.who, octets) as connection:
                     return self._all(connection, asked)
             except DBAPIError as error:
                 if db.is_gone(error):
@@ -96,7 +97,7 @@ class Groups:
         if len(asked) == 1:
             words = "the line could not be stored; the fault is ours, and is in the log"
             return [Problem(Kind.INTERNAL, words)]
-        return [answer for one in asked for answer in self._in_one_go([one])]
+        return [answer for one in asked for answer in self._in_one_go([one], octets)]
 
     def _asked(self, line: Line) -> Asked | Problem:
         if line.octets is None:

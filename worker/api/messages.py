@@ -85,7 +85,7 @@ class Messages:
             words = f"the token's messages of this minute are used up; ask again in {verdict.wait}"
             headers = {"Retry-After": str(verdict.reset_seconds)}
             raise Problem(Kind.TOO_MANY, words, headers=headers)
-        done = take(at, asks, self.side, given, key)
+        done = take(at, asks, self.side, given, key, len(body))
         headers = {"Location": f"/v1/{self.side.path}/{done.message_id}"}
         if not done.created:
             headers[REPLAYED] = "true"

@@ -40,7 +40,7 @@ _POINTERS = (
 )
 
 
-def read(model: type[G], octets: bytes) -> G:
+def read(model: type[G], octets: bytes | bytearray) -> G:
     """What is handed in as JSON.
 
     Raises:

@@ -20,14 +20,14 @@ def principal(request: Request) -> Principal:
     return found
 
 
-async def json_body(request: Request) -> bytes:
+async def json_body(request: Request) -> bytearray:
     """The octets of a JSON body.
 
     Raises:
         Problem: it is said to be something else.
     """
     _expect(request, "application/json")
-    return await request.body()
+    return await octets(request)
 
 
 def ndjson(request: Request) -> None:
@@ -39,9 +39,12 @@ def ndjson(request: Request) -> None:
     _expect(request, NDJSON)
 
 
-async def octets(request: Request) -> bytes:
-    """A body of any type."""
-    return await request.body()
+async def octets(request: Request) -> bytearray:
+    """A body of any type; `request.body` would hold it twice, and for as long as the request."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+    return body
 
 
 def _expect(request: Request, media_type: str) -> None:
@@ -51,8 +54,8 @@ def _expect(request: Request, media_type: str) -> None:
 
 
 Asks = Annotated[Principal, Depends(principal)]
-JsonBody = Annotated[bytes, Depends(json_body)]
-Octets = Annotated[bytes, Depends(octets)]
+JsonBody = Annotated[bytearray, Depends(json_body)]
+Octets = Annotated[bytearray, Depends(octets)]
 KeyHeader = Annotated[
     str | None,
     Header(

@@ -55,16 +55,29 @@ def unquoted(header: str) -> str:
 
 
 def take(
-    desk: Desk, principal: Principal, side: Side, given: EmailGiven | SmsGiven, key: str | None
+    desk: Desk,
+    principal: Principal,
+    side: Side,
+    given: EmailGiven | SmsGiven,
+    key: str | None,
+    octets: int,
 ) -> Enqueued:
     """Enqueue a message, unless one was enqueued by the same request before.
+
+    Args:
+        desk: on whose database.
+        principal: for whom.
+        side: over which channel.
+        given: what was handed in.
+        key: its idempotency key, if it has one.
+        octets: of the request.
 
     Raises:
         Problem: it is not fit to be sent, its key was used for another request, or another
             request under the key is under way.
     """
     company = principal.company_id
-    with desk.transaction(principal.who) as connection:
+    with desk.transaction(principal.who, octets) as connection:
         if key is not None and not api_requests.try_lock(connection, company, key):
             words = "another request under this key is under way; ask again in a second"
             raise Problem(Kind.UNDER_WAY, words, headers={"Retry-After": "1"})

@@ -221,7 +221,7 @@ def body(connection: Connection, new: NewBody) -> int:
     return body_id
 
 
-def file(connection: Connection, digest: bytes, data: bytes) -> int:
+def file(connection: Connection, digest: bytes, data: bytes | bytearray) -> int:
     """The file of this content, which is stored if it is new."""
     return _find_or_make(connection, FILE, MAKE_FILE, {"digest": digest, "data": data})[0]
 

@@ -20,7 +20,7 @@ READ = text("""
 """)
 
 
-def keep(connection: Connection, company: int, content: bytes) -> bytes:
+def keep(connection: Connection, company: int, content: bytes | bytearray) -> bytes:
     """Keep a file for a company, a day at least; returns its SHA-256."""
     digest = sha256(content).digest()
     attachment = file(connection, digest, content)
