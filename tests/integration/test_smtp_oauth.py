@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from models.smtp import SmtpOauth
+from tests.support import scripted_smtp as scripted
 from tests.support.kernel import make_delivery, make_settings, make_throttle
 from tests.support.mail import transport
 from tests.support.office import Office, closed_port
@@ -21,6 +22,7 @@ from tests.support.sink import SinkProcess
 from tests.support.token_server import TokenServer, drip, hang_up, reply
 from worker import db
 from worker.accounts.tokens import StoredTokens
+from worker.core.sasl import xoauth2
 from worker.errors import AuthenticationFailed, TransportUnavailable
 from worker.registers.accounts import reseal_all
 from worker.transports import token_server
@@ -198,6 +200,21 @@ def test_a_fresh_token_that_is_refused_is_not_replaced_for_ever(sink, engine, se
     assert len(server.asked) == 1
 
 
+def test_a_server_that_repeats_the_token_it_refuses_does_not_spread_it(engine, server):
+    tokens = tokens_of(engine, server.url)
+    sent = xoauth2(MAILBOX, "token-1")
+    script = [
+        scripted.say(b"220 hi\r\n"),
+        scripted.answer(b"250-hi\r\n250 AUTH XOAUTH2\r\n"),
+        scripted.answer(f"535 5.7.3 token-1 and {sent}\r\n".encode()),
+    ]
+
+    with scripted.ScriptedServer(script) as strict, pytest.raises(AuthenticationFailed) as failed:
+        transport(strict.port, tokens=tokens).ready()
+
+    assert failed.value.reason == "auth: 535 5.7.3 *** and ***; the token was fresh"
+
+
 def test_many_that_need_a_token_at_once_ask_for_one(engine, server):
     first = tokens_of(engine, server.url, **of_refresh())
     server.rotates = True
@@ -222,6 +239,31 @@ def test_a_refresh_token_that_comes_back_is_kept_and_used_next(engine, server):
     sealed = stored(engine, tokens).refresh_token
     assert VAULT.open(bytes(sealed)) == "refresh-2"
     assert b"refresh" not in bytes(sealed)
+
+
+def test_a_refresh_token_is_not_lost_with_the_connection_to_the_database(engine, server):
+    tokens = tokens_of(engine, server.url, **of_refresh())
+    server.rotates = True
+
+    def cut_the_line(request, form):
+        with engine.connect() as connection:
+            connection.execute(
+                text("""
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+            )
+        server.instead, server.refresh = None, "refresh-1"
+        granted = {"access_token": "token-1", "refresh_token": "refresh-1"}
+        reply(200, granted)(request, form)
+
+    server.instead = cut_the_line
+    with pytest.raises(TransportUnavailable, match="the database is away"):
+        tokens.token()
+    engine.dispose()
+
+    assert tokens.token() == "token-2"
+
+    assert [form["refresh_token"] for form in server.asked] == ["refresh-0", "refresh-1"]
 
 
 def test_a_token_is_renewed_some_minutes_before_its_end(engine, server):
