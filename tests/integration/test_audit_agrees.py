@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.support.permits import asking, change_script, open_throttle
+from tests.support.redis_clients import connect
 from tests.support.rows import MadeTask, make_attempt, make_company, make_message, make_task
 from worker.audit import RateAudit, audit_rate
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 
 LIMIT = 100
 WINDOW, ANSWER = timedelta(milliseconds=400), timedelta(milliseconds=200)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from settings.names import own_queue, send_queue
+from tests.support.redis_clients import connect
 from worker import broker
-from worker.throttle import connect
 
 
 def test_queues_of_processes_that_are_no_more_go_and_all_others_stay(redis_url):

@@ -18,12 +18,13 @@ from tests.support.kernel import (
 )
 from tests.support.office import Office, closed_port
 from tests.support.process_table import wait_until
+from tests.support.redis_clients import connect
 from tests.support.rows import make_account, make_body
 from tests.support.shared_database import shared_engine
 from tests.support.sink import SinkProcess
 from worker import db
 from worker.outbox import breakers
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 from worker.vault import Vault, new_key
 
 

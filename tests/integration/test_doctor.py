@@ -11,10 +11,11 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
 from settings import load
+from tests.support.redis_clients import connect
 from tests.support.rows import MadeTask, make_account, make_attempt, make_message, make_task
 from tests.support.services import Services
 from tests.support.sink import SinkProcess
-from worker import alarms, db, throttle
+from worker import alarms, db
 from worker.core.alarms import Kind
 from worker.doctor import Finding, Installation, Level, examine
 from worker.doctor.servers import clock, eviction, persistence
@@ -46,9 +47,7 @@ def task(engine: Engine, redis_url: str) -> MadeTask:
 
 
 def throttle_of(redis_url: str) -> Throttle:
-    return Throttle(
-        throttle.connect(redis_url), window_us=3_600_000_000, handover_max_us=660_000_000
-    )
+    return Throttle(connect(redis_url), window_us=3_600_000_000, handover_max_us=660_000_000)
 
 
 def add_process(connection: Any, task: MadeTask, **columns: Any) -> None:
@@ -74,7 +73,7 @@ def add_process(connection: Any, task: MadeTask, **columns: Any) -> None:
 
 @pytest.fixture
 def look(engine: Engine, redis_url: str) -> Iterator[Look]:
-    client = throttle.connect(redis_url)
+    client = connect(redis_url)
 
     def at(vault: Vault = VAULT, smtp: bool = False) -> dict[str, Finding]:
         return found_by(
@@ -220,7 +219,7 @@ def test_one_deaf_worker_among_healthy_ones_is_named(engine, task, look):
 
 
 def test_a_queue_that_nobody_empties_is_named(engine, task, look, redis_url):
-    client = throttle.connect(redis_url)
+    client = connect(redis_url)
     client.lpush("oac.bratislava", "x", "y")
     client.lpush("oac.main.sweep", "x")
     client.close()
@@ -281,7 +280,7 @@ def account_name(engine: Engine, task: MadeTask) -> str:
 def test_servers_that_do_not_answer_are_two_faults_and_no_more(redis_url):
     away = "postgresql://eva:tajne@127.0.0.1:1/kadencia"
     engine = db.make_engine(away, name="tests")
-    client = throttle.connect("redis://:tajne@127.0.0.1:1/0")
+    client = connect("redis://:tajne@127.0.0.1:1/0")
 
     found = found_by(
         Installation(load({}), engine, client, throttle_of("redis://127.0.0.1:1/0"), VAULT)
@@ -297,7 +296,7 @@ def test_servers_that_do_not_answer_are_two_faults_and_no_more(redis_url):
 def test_a_database_without_the_schema_is_to_be_migrated(services: Services, redis_url):
     url = services.empty_database()
     engine = db.make_engine(url, name="tests")
-    client = throttle.connect(redis_url)
+    client = connect(redis_url)
 
     found = found_by(Installation(load({}), engine, client, throttle_of(redis_url), VAULT))
 

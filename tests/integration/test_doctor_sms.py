@@ -9,8 +9,8 @@ from sqlalchemy import text
 from settings import load
 from tests.support.emulator import IID, KEY, EmulatorProcess
 from tests.support.office import closed_port
+from tests.support.redis_clients import connect
 from tests.support.rows import make_eurosms_account, make_sms, make_sms_task, make_task
-from worker import throttle
 from worker.doctor import Installation, Level, fleet, gateways, sending
 from worker.outbox import sms_polls
 from worker.throttle import Throttle
@@ -47,7 +47,7 @@ def add_process(connection, task, *, slots, sms_slots):
 
 @pytest.fixture
 def look(engine, redis_url):
-    client = throttle.connect(redis_url)
+    client = connect(redis_url)
     spans = {"window_us": 3_600_000_000, "handover_max_us": 660_000_000}
     whole = Installation(load({}), engine, client, Throttle(client, **spans), VAULT)
 
@@ -167,7 +167,7 @@ def test_a_worker_for_sms_that_takes_none_is_deaf_in_that_part_alone(engine, tas
 
 
 def test_a_queue_of_sms_that_nobody_empties_is_named(engine, task, look, redis_url):
-    client = throttle.connect(redis_url)
+    client = connect(redis_url)
     client.lpush("oac.main.eurosms", "x")
     client.lpush("oac.main.sweep", "x")
     assert look(fleet.queues) == {}

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import text
 
 from settings import load
+from tests.support.redis_clients import connect
 from tests.support.rows import (
     make_attempt,
     make_eurosms_account,
@@ -28,7 +29,7 @@ from worker import db
 from worker.figures import Day, Point, of_database
 from worker.figures import catalogue as of
 from worker.metrics.fleet import AWAY, Fleet, Looker, families
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 
 SETTINGS = load({})
 NOWHERE = "postgresql://kadencia:tajne@127.0.0.1:1/kadencia"

@@ -12,6 +12,7 @@ import redis
 from sqlalchemy import Engine, text
 
 from tests.support.permits import HANDOVER, WINDOW, asking, members
+from tests.support.redis_clients import connect
 from tests.support.rows import MadeTask, make_attempt, make_message, make_task
 from worker import db
 from worker.rebuild import _fill, rebuild
@@ -20,7 +21,6 @@ from worker.throttle import (
     Throttle,
     ThrottleUnavailable,
     account_key,
-    connect,
     domain_key,
     task_key,
 )

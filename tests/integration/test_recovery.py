@@ -16,10 +16,11 @@ from tests.support.kernel import (
     recipients,
 )
 from tests.support.office import closed_port
+from tests.support.redis_clients import connect
 from tests.support.rows import make_message, make_task
 from worker import db, recovery
 from worker.outbox import overdue
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 
 THREE = ["a@one.example", "b@two.example", "c@two.example"]
 

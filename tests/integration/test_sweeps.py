@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from models.states import Priority
 from tests.support.kernel import change, make_settings, make_throttle, message
+from tests.support.redis_clients import connect
 from tests.support.rows import (
     make_account,
     make_attempt,
@@ -28,7 +29,7 @@ from tests.support.shared_database import shared_engine
 from tests.support.sweeping import AT_ONCE, Sweeps, enqueue, new_task
 from worker.core.plan import Plan, next_start
 from worker.sweeps import Sweeper
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 
 
 @pytest.fixture(scope="module")

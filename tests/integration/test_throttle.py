@@ -19,6 +19,7 @@ from tests.support.permits import (
     members,
     open_throttle,
 )
+from tests.support.redis_clients import connect
 from worker.core.pace import Pace
 from worker.throttle import (
     Look,
@@ -26,7 +27,6 @@ from worker.throttle import (
     Throttle,
     ThrottleUnavailable,
     account_key,
-    connect,
     domain_key,
     task_key,
 )

@@ -11,13 +11,14 @@ import redis
 from sqlalchemy import Engine, text
 
 from tests.support.permits import HANDOVER, WINDOW, asking, members, open_throttle
+from tests.support.redis_clients import connect
 from tests.support.rows import MadeTask, make_attempt, make_task
 from tests.support.services import Services
 from worker import db
 from worker.embedded.valkey import EmbeddedValkey
 from worker.outbox import settling
 from worker.rebuild import rebuild
-from worker.throttle import LogLost, Throttle, ThrottleUnavailable, connect, task_key
+from worker.throttle import LogLost, Throttle, ThrottleUnavailable, task_key
 
 
 @pytest.fixture

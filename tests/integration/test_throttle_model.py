@@ -22,8 +22,9 @@ from tests.support.permits import (
     excess,
     open_throttle,
 )
+from tests.support.redis_clients import connect
 from worker.core.pace import Pace, admit
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 
 NOON = 1_800_000_000_000_000
 

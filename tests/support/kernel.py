@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, text
 
 from settings import Settings, load
+from tests.support.redis_clients import connect
 from worker.delivery import Delivery
 from worker.rebuild import rebuild
-from worker.throttle import Throttle, connect
+from worker.throttle import Throttle
 from worker.vault import Vault
 
 SHORT = {

@@ -12,8 +12,9 @@ from typing import Any
 
 import redis
 
+from tests.support.redis_clients import connect
 from worker.core.pace import Pace
-from worker.throttle import Asking, Throttle, budgets_of, connect
+from worker.throttle import Asking, Throttle, budgets_of
 
 SECOND = 1_000_000
 WINDOW = 3600 * SECOND

@@ -18,7 +18,7 @@ from worker.throttle.budgets import (
     entries,
     task_key,
 )
-from worker.throttle.client import Throttle, connect
+from worker.throttle.client import Throttle
 from worker.throttle.errors import LogLost, ThrottleUnavailable
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "ThrottleUnavailable",
     "account_key",
     "budgets_of",
-    "connect",
     "domain_key",
     "entries",
     "task_key",

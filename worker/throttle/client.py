@@ -10,9 +10,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
 from worker.throttle.budgets import (
     EPOCH,
@@ -35,26 +33,11 @@ CHUNK = 5000  # chosen: a few ms of Redis's time for each call of a rebuild
 T = TypeVar("T")
 
 
-def connect(url: str) -> redis.Redis:
-    """A client that never repeats a command by itself and gives up in seconds.
-
-    redis-py repeats by default; a repeated script would be harmless, one repeated after
-    our own time-out would not be.
-    """
-    return redis.Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=3,
-        socket_timeout=5,
-        decode_responses=True,
-    )
-
-
 class Throttle:
     """Permits, for the whole fleet.
 
     Args:
-        client: made by `connect`.
+        client: one that repeats nothing by itself, as `worker.redis_servers` makes it.
         window_us: length of the window in which limits are counted.
         handover_max_us: the longest from a claim to the answer to its dot.
     """
