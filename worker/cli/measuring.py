@@ -25,7 +25,7 @@ MetricsPortOption = Annotated[
     ),
 ]
 
-MEMORY = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it
+MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108: a directory of our own is made in it
 PREFIX = "kadencia-metrics-"
 LOCK = "lock"
 
