@@ -25,7 +25,8 @@ MetricsPortOption = Annotated[
     ),
 ]
 
-MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108: a directory of our own is made in it
+# A directory of our own is made in it.
+MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108
 PREFIX = "kadencia-metrics-"
 LOCK = "lock"
 
