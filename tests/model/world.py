@@ -16,7 +16,6 @@ from tests.model.books import Books, Rows
 from tests.model.clock import NOON, SECOND, Clock
 from tests.model.senders import Sender, WatchedThrottle
 from tests.support.redis_clients import connect
-from tests.support.redis_clients import connect
 from tests.support.rows import make_account, make_body, make_company, make_message, make_task
 from worker import recovery
 from worker.crashpoints import CrashPoint
