@@ -34,10 +34,11 @@ class Installation:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-P", "-m", "worker", *words],
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
