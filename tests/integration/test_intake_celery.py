@@ -115,6 +115,22 @@ def test_a_task_of_another_shape_is_kept_too(engine):
     assert kept(engine).why.startswith("task: takes one keyword argument, document")
 
 
+def nested(levels):
+    found = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+def test_of_what_cannot_even_be_kept_the_reason_is(engine):
+    document = mail(schema=9, fields={"a": nested(900)})
+
+    assert hand_in(engine, document)
+
+    assert kept(engine).document == celery_tasks.NOT_KEPT
+    assert "schema: is 9" in kept(engine).why
+
+
 def test_rejected_again_it_is_kept_once_and_mended_it_is_a_message(engine):
     document = mail(establishment="Stánok")
     hand_in(engine, document)

@@ -47,7 +47,7 @@ def app(redis_url):
     made.close()
 
 
-def send(app, subject="Faktúra", **changes):
+def send(app, subject="Faktúra", options=None, **changes):
     """Hand in an e-mail as a careless application does."""
     document = {
         "schema": 1,
@@ -58,7 +58,7 @@ def send(app, subject="Faktúra", **changes):
         **changes,
     }
     given = {"kwargs": {"document": document}, "queue": "kadencia.enqueue"}
-    app.send_task("kadencia.enqueue_email", **given)
+    app.send_task("kadencia.enqueue_email", **given, **(options or {}))
     return document["idempotency_key"]
 
 
@@ -76,7 +76,9 @@ def sql_role(engine):
     return name, url.render_as_string(hide_password=False)
 
 
-def test_the_examples_go_the_whole_way(engine, redis_url, fleet, tmp_path):
+def test_the_examples_go_the_whole_way_and_times_of_celery_count_for_nothing(
+    engine, redis_url, fleet, app, tmp_path
+):
     fleet.beat()
     fleet.worker()
     name, database = sql_role(engine)
@@ -89,8 +91,9 @@ def test_the_examples_go_the_whole_way(engine, redis_url, fleet, tmp_path):
 
     elsewhere.run(EXAMPLES["sql"], SHOP_DATABASE=database, INVOICE="20")
     elsewhere.run(EXAMPLES["celery"], BROKER_URL=redis_url)
+    send(app, options={"expires": 0.001, "countdown": 3600})
 
-    wait_until(lambda: count(engine) == 2, 15)
+    wait_until(lambda: count(engine) == 3, 15)
 
 
 def test_the_client_is_installed_and_speaks_with_a_process_of_its_own(engine, redis_url, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from models.states import Channel
 from settings import Settings
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 10.0
 """Chosen: how long a task waits in place for the database, which is back from a restart by then."""
 PAUSE_SECONDS = 0.5
+ORIGIN_CHARACTERS = 200
+NOT_KEPT = {"note": "what was handed in cannot be stored"}
 
 
 def hand_in(
@@ -81,12 +83,33 @@ def _settle(
         why = why_rejected(error)
         if why is None:
             raise
-    given = keywords.get("document") if set(keywords) == {"document"} and not arguments else None
-    whole = given if given is not None else {"args": list(arguments), "kwargs": dict(keywords)}
-    with db.transaction(engine) as connection:
-        company_id = _company_of(connection, given)
-        kept = rows.keep(connection, company_id, channel, storable(whole), _key(given), why, origin)
+    kept = _keep(engine, channel, _whole(arguments, keywords), why, origin)
     log.warning("rejected", intake=kept, host=host)
+
+
+def _whole(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """What there is to keep: the document, or whatever else the task brought."""
+    if not arguments and set(keywords) == {"document"}:
+        return keywords["document"]
+    return {"args": list(arguments), "kwargs": dict(keywords)}
+
+
+def _keep(engine: Engine, channel: Channel, given: Any, why: str, origin: str | None) -> int:
+    """Keep what was rejected; returns its number.
+
+    Raises:
+        SQLAlchemyError: the database is away.
+    """
+    key, sender = _key(given), storable(str(origin or ""))[:ORIGIN_CHARACTERS] or None
+    try:
+        with db.transaction(engine) as connection:
+            company_id = _company_of(connection, given)
+            return rows.keep(connection, company_id, channel, storable(given), key, why, sender)
+    except (DataError, RecursionError):
+        # Nested too deeply, or too large a text. What is left is the reason; else it would come
+        # again for ever.
+        with db.transaction(engine) as connection:
+            return rows.keep(connection, None, channel, NOT_KEPT, None, why, sender)
 
 
 def _accept(
