@@ -19,6 +19,7 @@ from tests.support.sweeping import Sweeps, enqueue, new_task
 from worker.outbox import breakers, reading
 from worker.registers import RegisterError, fallbacks
 from worker.registers.naming import find_account
+from worker.status import look
 
 NO_ACCOUNT = "there is no SMTP account"
 
@@ -246,6 +247,29 @@ def test_a_person_is_told_which_account_is_used_and_why(engine):
     assert taker.facts.account == "druhý"
     assert taker.facts.detour is not None
     assert taker.facts.detour.endswith("refuses us (421 busy)")
+
+
+@pytest.mark.parametrize("falls_back", [True, False])
+def test_a_task_is_said_to_be_refused_only_while_nothing_takes_its_mail(engine, falls_back):
+    task = new_task(engine)
+    other = fall_back(engine, task)
+    refuse(engine, task.account_id)
+    if not falls_back:
+        refuse(engine, other)
+
+    with engine.connect() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO process (id, server_id, host, pid, version, slots)
+                VALUES (gen_random_uuid(), :server, 'host', 1, '1', 2)"""),
+            {"server": task.server_id},
+        )
+        name = connection.execute(
+            text("SELECT name FROM automatic_task WHERE id = :id"), {"id": task.id}
+        ).scalar_one()
+        [found] = [one for one in look(connection, make_settings()).tasks if one.task == name]
+
+    assert ("refuses us" in found.state) is not falls_back
 
 
 @pytest.fixture
