@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import itertools
-import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from rich.console import Console
 from sqlalchemy import text
 
-from settings import load
-from tests.support.rows import (
-    make_message,
-    make_server,
-    make_sms_task,
-    make_task,
-)
+from tests.support.rows import make_message, make_server, make_sms_task
 from tests.support.shared_database import shared_engine
-from worker import alarms, registry, stand_ins, status
-from worker.cli.status import view
-from worker.doctor import Level, fleet
-from worker.doctor.findings import Installation
-from worker.outbox import claims, journal, leases, reading, sms_polls, watch
-from worker.outbox.figures import Count
-from worker.registers import RegisterError, task_views, waking
+from tests.support.stand_ins import SILENT_AFTER, Place, numbers, pause_all
+from worker import registry
+from worker.outbox import claims, leases
+from worker.registers import RegisterError, waking
 from worker.registers import stand_ins as register
-from worker.registry import WorkerProcess
-from worker.status import Status
+from worker.registers.naming import find_company
+from worker.registers.tasks import find_task, set_task
 
-SILENT_AFTER = timedelta(seconds=30)
 HOUR = timedelta(hours=1)
-NONE = Count(0, False)
-EMPTY = Status(datetime.now(UTC), (), (), (), NONE, NONE, NONE, (), ())
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -47,59 +29,8 @@ def database(services):
 
 @pytest.fixture
 def engine(database):
-    """The module's database, in which all tasks of earlier tests are paused."""
-    with database.begin() as connection:
-        connection.execute(text("UPDATE automatic_task SET active = false"))
+    pause_all(database)
     return database
-
-
-class Place:
-    """An automatic task, its OAC server and another one, all of a test's own."""
-
-    def __init__(self, engine, make=make_task, **columns):
-        self.engine, number = engine, next(_numbers)
-        self.main, self.reserve = f"main{number}", f"reserve{number}"
-        with engine.begin() as connection:
-            self.task = make(connection, server=self.main, **columns)
-            self.reserve_id = make_server(connection, self.reserve)
-            register.set_stand_ins(connection, self.task.id, [self.reserve])
-
-    def beat(self, server, slots=2, sms_slots=2):
-        worker = WorkerProcess(uuid.uuid4(), server, "a.example", 7, "1.0", slots, sms_slots)
-        registry.beat(self.engine, worker)
-        self.run(
-            "UPDATE process SET started_at = started_at - interval '1 hour' WHERE id = :id",
-            id=worker.id,
-        )
-        return worker
-
-    def quiet(self, worker, seconds):
-        """Its last heartbeat was so long ago."""
-        self.run(
-            "UPDATE process SET beat_at = clock_timestamp() - :ago WHERE id = :id",
-            ago=timedelta(seconds=seconds),
-            id=worker.id,
-        )
-
-    def run(self, statement, **values):
-        with self.engine.begin() as connection:
-            return connection.execute(text(statement), values)
-
-    def look(self):
-        return stand_ins.look_after(self.engine, SILENT_AFTER)
-
-    def row(self):
-        with self.engine.connect() as connection:
-            query = text("SELECT * FROM automatic_task WHERE id = :id")
-            return connection.execute(query, {"id": self.task.id}).one()
-
-    def in_charge(self):
-        with self.engine.connect() as connection:
-            return journal.swept(connection, self.task.id).server
-
-    def journal(self):
-        with self.engine.connect() as connection:
-            return [entry["event"] for entry in task_views.journal(connection, self.task, 10)]
 
 
 @pytest.fixture
@@ -108,12 +39,10 @@ def place(engine):
 
 
 @pytest.fixture
-def taken_over(place):
+def taken_over(engine):
     """The reserve is in charge, since the task's own server is silent."""
-    place.dead = place.beat(place.main)
-    place.quiet(place.dead, 31)
-    place.alive = place.beat(place.reserve)
-    assert [one.server for one in place.look()] == [place.reserve]
+    place = Place(engine)
+    place.hand_over()
     return place
 
 
@@ -286,36 +215,9 @@ def test_the_reserve_that_stops_gives_back_what_it_was_given(taken_over):
     assert registry.leave(taken_over.engine, taken_over.alive, SILENT_AFTER) == 1
 
 
-def test_an_alarm_tells_who_stands_in_until_the_own_server_is_in_charge_again(taken_over):
-    with taken_over.engine.begin() as connection:
-        facts = watch.facts(connection, SILENT_AFTER)
-        alarms.reconcile(connection, alarms.concerns(facts))
-        [alarm] = [one for one in alarms.open_alarms(connection) if one.kind == "stand-in"]
-    assert f"{taken_over.reserve} stands in for its OAC server {taken_over.main}" in alarm.what
-
-    taken_over.run("UPDATE automatic_task SET acting_server_id = NULL")
-    with taken_over.engine.begin() as connection:
-        facts = watch.facts(connection, SILENT_AFTER)
-        alarms.reconcile(connection, alarms.concerns(facts))
-        assert [one for one in alarms.open_alarms(connection) if one.kind == "stand-in"] == []
-
-
-def test_a_message_is_explained_by_the_server_in_charge(taken_over):
-    with taken_over.engine.begin() as connection:
-        made = make_message(connection, taken_over.task)
-        row = reading.message(connection, made.id)
-        [taker] = reading.takers(connection, row, SILENT_AFTER)
-
-    assert (taker.facts.server, taker.facts.own_server) == (taken_over.reserve, taken_over.main)
-    assert taker.facts.server_alive
-
-
 def test_a_person_who_gives_the_task_another_server_is_obeyed_at_once(taken_over):
-    from worker.registers.naming import find_company
-    from worker.registers.tasks import find_task, set_task
-
     with taken_over.engine.begin() as connection:
-        third = f"third{next(_numbers)}"
+        third = f"third{next(numbers)}"
         make_server(connection, third)
         names = "SELECT c.name, t.name FROM company c JOIN automatic_task t ON c.id = t.company_id"
         company, name = connection.execute(
@@ -355,60 +257,3 @@ def test_a_server_that_is_resumed_wakes_the_tasks_that_it_stands_in_for(taken_ov
     with taken_over.engine.begin() as connection:
         assert waking.wake(connection, server=taken_over.reserve_id) == 1
         assert waking.wake(connection, server=taken_over.task.server_id) == 0
-
-
-@pytest.fixture
-def looks(taken_over):
-    """What the doctor says of automatic tasks."""
-
-    def found():
-        with taken_over.engine.connect() as connection:
-            installation = Installation(load({}), taken_over.engine, None, None, None)
-            return [(one.level, one.what) for one in fleet.tasks(installation, connection)]
-
-    return found
-
-
-def test_the_doctor_warns_of_a_stand_in_and_finds_a_fault_where_none_lives(taken_over, looks):
-    name = task_name(taken_over)
-    stands = f"{name}: {taken_over.reserve} stands in for its OAC server {taken_over.main}"
-    assert (Level.WARNING, stands) in looks()
-
-    taken_over.run("UPDATE automatic_task SET acting_server_id = NULL")
-    waits = f"{taken_over.main} is silent, and {taken_over.reserve} has not taken over yet"
-    assert (Level.WARNING, f"{name}: its OAC server {waits}") in looks()
-
-    taken_over.quiet(taken_over.alive, 31)
-    alone = f"does not run, nor does {taken_over.reserve} that could stand in"
-    assert (Level.FAULT, f"{name}: its OAC server {taken_over.main} {alone}") in looks()
-
-
-def test_the_status_names_both_servers(taken_over):
-    with taken_over.engine.connect() as connection:
-        found = {one.task: one for one in status.look(connection, load({})).tasks}
-    task = found[task_name(taken_over)]
-
-    assert (task.server, task.stands_in_for) == (taken_over.reserve, taken_over.main)
-    shown = Console(width=200, file=io.StringIO())
-    shown.print(view(replace(EMPTY, at=datetime.now(UTC), tasks=(task,))))
-    assert f"{taken_over.reserve} in place of {taken_over.main}" in shown.file.getvalue()
-
-
-def test_reports_on_sms_are_asked_for_by_the_server_that_stands_in(engine):
-    place = Place(engine, make_sms_task)
-    place.quiet(place.beat(place.main), 31)
-    place.beat(f"alive{next(_numbers)}")  # of two that could, the one that sends
-    place.beat(place.reserve)
-    place.look()
-    with engine.begin() as connection:
-        row = "SELECT base_url, integration_id FROM eurosms_account WHERE account_id = :id"
-        sms_polls.ensure(
-            connection, *connection.execute(text(row), {"id": place.task.account_id}).one()
-        )
-
-    with engine.begin() as connection:
-        assert place.reserve in {one.server for one in sms_polls.due(connection, SILENT_AFTER)}
-
-
-def task_name(place):
-    return place.run("SELECT name FROM automatic_task WHERE id = :id", id=place.task.id).scalar()

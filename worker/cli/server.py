@@ -20,6 +20,7 @@ COLUMNS = [
     "slots",
     "sms_slots",
     "version",
+    "stands_in",
     "backlog",
     "on_the_way",
     "sent_last_hour",

@@ -68,6 +68,10 @@ DROP_INBOUND = text("""
 """)
 
 DROP_JOURNAL = text("""
+    WITH changes AS (
+        DELETE FROM task_server_change WHERE id IN (
+            SELECT id FROM task_server_change
+            WHERE at < statement_timestamp() - CAST(:age AS interval) LIMIT :batch))
     DELETE FROM task_run WHERE id IN (
         SELECT id FROM task_run WHERE ended_at < statement_timestamp() - CAST(:age AS interval)
         LIMIT :batch)

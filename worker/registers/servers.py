@@ -74,6 +74,7 @@ def servers(
                 "state": state_of(server.paused, processes),
                 **_totals(processes),
                 "tasks": len(tasks),
+                "stands_in": _stands_in(connection, server.id),
                 "backlog": waiting.least,
                 "backlog_is_more": waiting.more,
                 "on_the_way": figures.on_the_way(connection, tasks),
@@ -119,6 +120,14 @@ def _set_paused(connection: Connection, name: str, paused: bool) -> bool:
 def _tasks(connection: Connection, server_id: int) -> list[int]:
     query = select(AutomaticTask.id).where(in_charge() == server_id)
     return list(connection.execute(query).scalars())
+
+
+def _stands_in(connection: Connection, server_id: int) -> int:
+    """How many tasks of other servers it is in charge of."""
+    query = select(func.count()).where(
+        AutomaticTask.acting_server_id == server_id, AutomaticTask.server_id != server_id
+    )
+    return connection.execute(query).scalar_one()
 
 
 def _processes(
