@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,18 @@ def test_a_wrong_client_secret_is_told_in_words_and_never_shown(office, server):
 
     assert "the client secret is wrong or expired (AADSTS7000215: *** is wrong)" in row.why
     assert SECRET not in row.why + office.account(task).breaker_why
+
+
+def test_a_token_server_that_asks_us_to_wait_is_not_asked_before(office, server):
+    server.instead = reply(429, {"error": "slow_down"}, Retry_After="90")
+    task = task_with_oauth(office, server.url)
+
+    office.send(office.released(task))
+    assert office.send(office.released(task)).why == "its SMTP account refuses us"
+
+    left = office.account(task).breaker_until - datetime.now(UTC)
+    assert left.total_seconds() == pytest.approx(90, abs=5)
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("mechanism", ["xoauth2", "oauthbearer"])

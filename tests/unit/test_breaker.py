@@ -27,6 +27,19 @@ def test_an_account_is_tried_with_one_connection_before_all_return(failures, unt
     assert connections(4, failures, until, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        pytest.param(None, 2.5, id="not asked"),
+        pytest.param(1.0, 2.5, id="for less than we wait anyway"),
+        pytest.param(60.0, 60.0, id="for more"),
+        pytest.param(1e30, 300.0, id="for ever"),
+    ],
+)
+def test_whoever_asks_us_to_wait_is_heeded_within_reason(asked, seconds):
+    assert open_for(1, jitter=0.0, asked=asked) == timedelta(seconds=seconds)
+
+
 def test_an_account_without_connections_stays_without():
     assert connections(0, 0, None, NOW) == 0
 

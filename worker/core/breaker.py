@@ -12,13 +12,21 @@ LONGEST = timedelta(minutes=5)
 """Chosen: and a longer outage should cost no more than that after its end."""
 
 
-def open_for(failures: int, jitter: float) -> timedelta:
+def open_for(failures: int, jitter: float, asked: float | None = None) -> timedelta:
     """How long an account is left alone after its n-th failure in a row, n from 1.
+
+    Args:
+        failures: n.
+        jitter: chance, 0 up to 1.
+        asked: seconds that the far side asked us to wait; heeded up to `LONGEST`.
 
     >>> open_for(1, jitter=0.0)
     datetime.timedelta(seconds=2, microseconds=500000)
+    >>> open_for(1, jitter=0.0, asked=30.0)
+    datetime.timedelta(seconds=30)
     """
-    return backoff(failures, FIRST, LONGEST, jitter)
+    least = timedelta(seconds=min(asked or 0.0, LONGEST.total_seconds()))
+    return max(backoff(failures, FIRST, LONGEST, jitter), least)
 
 
 def connections(most: int, failures: int, until: datetime | None, now: datetime) -> int:

@@ -115,7 +115,7 @@ class Delivery(Sender):
             transport.ready()
         except (TransportUnavailable, VaultError) as error:
             self.give_back(message_id, token, str(error))
-            self.trip(account.id, str(error))
+            self.trip(account.id, str(error), getattr(error, "retry_after", None))
             return None
         CONNECTIONS.add(account=account.id, how="opened" if transport.fresh else "reused")
         return transport
@@ -145,7 +145,7 @@ class Delivery(Sender):
                 reply = transport.send(addressed.envelope, dot_by)
         except TransportUnavailable as error:
             self.undo(claim, asking, str(error))
-            self.trip(account.id, str(error))
+            self.trip(account.id, str(error), error.retry_after)
             return
         answered_at = time.monotonic()
         reach(CrashPoint.ANSWERED)

@@ -142,10 +142,10 @@ class Sender:
         tracing.note(task=claim.task_id, account=claim.account_id, outcome=outcome)
         return state
 
-    def trip(self, account_id: int, why: str) -> None:
-        """Leave an account alone for a while."""
+    def trip(self, account_id: int, why: str, asked: float | None = None) -> None:
+        """Leave an account alone for a while, and not less than the seconds asked for."""
         jitter = random.random()  # noqa: S311
-        wait = self.persist(lambda c: breakers.trip(c, account_id, why, jitter))
+        wait = self.persist(lambda c: breakers.trip(c, account_id, why, jitter, asked))
         if wait is not None:
             log.warning("account left alone", account=account_id, why=why, wait=str(wait))
 

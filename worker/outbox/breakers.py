@@ -49,7 +49,9 @@ LAST_ANSWERS = text("""
 """)
 
 
-def trip(connection: Connection, account_id: int, why: str, jitter: float) -> timedelta | None:
+def trip(
+    connection: Connection, account_id: int, why: str, jitter: float, asked: float | None = None
+) -> timedelta | None:
     """Leave an account alone for a while, longer with each failure in a row.
 
     Args:
@@ -57,6 +59,7 @@ def trip(connection: Connection, account_id: int, why: str, jitter: float) -> ti
         account_id: SMTP account, or one at EuroSMS.
         why: the far side's words.
         jitter: chance, 0 up to 1.
+        asked: seconds that the far side asked us to wait, if it did.
 
     Returns:
         For how long; None if it is left alone already.
@@ -65,7 +68,7 @@ def trip(connection: Connection, account_id: int, why: str, jitter: float) -> ti
     if row is None:
         return None
     failures = row.breaker_failures + 1
-    wait = breaker.open_for(failures, jitter)
+    wait = breaker.open_for(failures, jitter, asked)
     connection.execute(TRIP, {"id": account_id, "failures": failures, "wait": wait, "why": why})
     return wait
 
