@@ -205,6 +205,9 @@ def test_of_many_at_once_under_one_key_one_is_stored(office):
         pytest.param({"not_before": "2031-01-01T00:00:00"}, "/not_before", id="a time of no zone"),
         pytest.param({"not_before": 1893456000}, "/not_before", id="seconds since 1970"),
         pytest.param({"expires_at": "1999-01-01T00:00:00Z"}, "/expires_at", id="expired already"),
+        pytest.param({"idempotency_key": "a\0"}, "/idempotency_key", id="a key with U+0000"),
+        pytest.param({"reference": "a\0"}, "/reference", id="a reference with U+0000"),
+        pytest.param({"task": "a\0"}, "/task", id="a task with U+0000"),
         pytest.param({"priority": "tajomna"}, "/priority", id="a priority that is none"),
         pytest.param({"tajomne": "x"}, "", id="a member that is not known"),
         pytest.param({"to": "tajomna@x.example"}, "/to", id="a text in place of a list"),
@@ -229,6 +232,8 @@ def test_what_is_wrong_is_told_by_its_place_and_never_repeated(eshop, office, se
     assert (kind, status) == ("invalid", 422)
     assert list(places) == [pointer]
     assert "tajomn" not in answer.text
+    (line,) = eshop.batch("/v1/emails/batch", [EMAIL | sent])
+    assert line["error"] == answer.json()
     assert office.count() == before
 
 

@@ -45,7 +45,7 @@ def problem_of(error: Exception) -> Problem:
         return of_content(error)
     if isinstance(error, ClientDisconnect):
         return Problem(Kind.MALFORMED, "the request broke off")
-    if _passes(error):
+    if is_away(error) or code_of(error) in LOST_TRANSACTION:
         log.warning("PostgreSQL is away", error=type(error).__name__)
         words = f"the database cannot be had now; ask again in {RETRY_SECONDS} s"
         return Problem(Kind.UNAVAILABLE, words, headers={"Retry-After": str(RETRY_SECONDS)})
@@ -55,12 +55,15 @@ def problem_of(error: Exception) -> Problem:
     return Problem(Kind.INTERNAL, "the fault is in the service, and is in its log")
 
 
-def _passes(error: Exception) -> bool:
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    return db.is_gone(error) or getattr(error.orig, "pgcode", None) in LOST_TRANSACTION
+def is_away(error: Exception) -> bool:
+    """Whether PostgreSQL, or a connection to it, cannot be had now."""
+    return isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and db.is_gone(error))
+
+
+def code_of(error: Exception) -> str | None:
+    """PostgreSQL's code of an error; None if it is none of its own."""
+    code = getattr(getattr(error, "orig", None), "pgcode", None)
+    return None if code is None else str(code)
 
 
 def _of_parameters(error: RequestValidationError) -> Problem:

@@ -8,20 +8,21 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
-from worker import db
 from worker.api.channels import AnyDraft, Side
 from worker.api.desk import Desk
 from worker.api.drafting import Drafting, digest_of_request, located
+from worker.api.failures import code_of, is_away
 from worker.api.given import EmailGiven, SmsGiven
 from worker.api.lines import Line
 from worker.api.problems import Kind, Problem
-from worker.api.reading import read
+from worker.api.reading import of_content, read
 from worker.api.security import Principal
 from worker.api.taking import OTHER
 from worker.core.content import ContentError
 from worker.enqueueing import Draft
+from worker.enqueueing.drafts import check_names
 from worker.enqueueing.together import Become
 from worker.outbox import api_requests
 from worker.outbox.api_requests import Repeat
@@ -73,7 +74,7 @@ class Groups:
         """Store what can be stored; returns what is answered of each line, in their order.
 
         Raises:
-            DBAPIError: PostgreSQL is away, and nothing was stored.
+            SQLAlchemyError: PostgreSQL is away, and nothing was stored.
         """
         verdict = self._desk.ingress.messages(self._principal.token_id, len(lines))
         if verdict is not None and not verdict.allowed:
@@ -87,12 +88,15 @@ class Groups:
             try:
                 with self._desk.transaction(self._principal.who, octets) as connection:
                     return self._all(connection, asked)
-            except DBAPIError as error:
-                if db.is_gone(error):
+            except SQLAlchemyError as error:
+                if is_away(error):
                     raise
-                if getattr(error.orig, "pgcode", None) == DEADLOCK and tries_left:
+                if code_of(error) == DEADLOCK and tries_left:
                     continue
-                log.error("a group of lines was not stored", error=type(error.orig).__name__)
+                log.error("a group of lines was not stored", error=type(error).__name__)
+                break
+            except Exception as error:  # of whatever line: the others must not pay for it
+                log.error("a group of lines was not stored", error=type(error).__name__)
                 break
         if len(asked) == 1:
             words = "the line could not be stored; the fault is ours, and is in the log"
@@ -107,7 +111,12 @@ class Groups:
         except Problem as problem:
             return problem
         number = None if self._key is None else f"{self._key}:{line.number}"
-        return Asked(given, given.idempotency_key or number)
+        key = given.idempotency_key or number
+        try:
+            check_names(key, given.reference)
+        except ContentError as error:
+            return of_content(error)
+        return Asked(given, key)
 
     def _all(self, connection: Connection, asked: Sequence[Asked | Problem]) -> list[Answer]:
         drafting = Drafting(connection, self._principal.company_id)

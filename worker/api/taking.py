@@ -11,10 +11,11 @@ from worker.api.desk import Desk
 from worker.api.drafting import Drafting, digest_of_request, located
 from worker.api.given import EmailGiven, SmsGiven
 from worker.api.problems import Kind, Problem
-from worker.api.reading import invalid
+from worker.api.reading import invalid, of_content
 from worker.api.security import Principal
 from worker.core.content import ContentError
 from worker.enqueueing import Enqueued
+from worker.enqueueing.drafts import check_names
 from worker.outbox import api_requests
 from worker.outbox.api_requests import Repeat
 
@@ -28,12 +29,17 @@ def key_of(header: str | None, given: EmailGiven | SmsGiven) -> str | None:
     """The key of a request: of its header, or of its body.
 
     Raises:
-        Problem: they differ.
+        Problem: they differ, or it cannot be stored.
     """
     in_header = None if header is None else unquoted(header)
     if in_header is not None and given.idempotency_key not in (None, in_header):
         raise invalid("/idempotency_key", "differs from the header Idempotency-Key; give one")
-    return in_header or given.idempotency_key
+    key = in_header or given.idempotency_key
+    try:
+        check_names(key, given.reference)
+    except ContentError as error:
+        raise of_content(error) from None
+    return key
 
 
 def unquoted(header: str) -> str:
