@@ -107,7 +107,7 @@ def test_sigterm_ends_all_in_order_and_the_data_survive(installation):
     assert not installation.processes()
     assert read_endpoints(installation.data) is None
 
-    installation.up()
+    installation.up("--no-api", "--no-metrics", "--no-flower")  # nobody asks them any more
     assert installation.execute("SELECT name FROM company") == ["Skúšobná firma"]
 
 

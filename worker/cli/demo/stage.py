@@ -26,6 +26,9 @@ KADENCIA = (sys.executable, "-P", "-m", "worker")
 START_SECONDS = 60.0
 """Chosen: the first start makes a database, and slow machines are slow."""
 
+UP = ("up", "--no-api", "--no-metrics")
+"""Nobody asks them here, and the demo is to be quick."""
+
 DEFERRED = "*@plna-schranka.example"
 REFUSED = "nikto@zrusena.example"
 FAULTS = (f"defer:{DEFERRED}:1", f"refuse:{REFUSED}")
@@ -82,7 +85,7 @@ def stage(directory: Path) -> Iterator[Stage]:
         gateway = stack.enter_context(
             _running("eurosms-emulator", _gateway(directory), directory, environment)
         )
-        up = stack.enter_context(_running("up", ["up"], directory, environment))
+        up = stack.enter_context(_running("up", UP, directory, environment))
         address = _wait(lambda: _said(directory / "smtp-sink.log", "listening"), sink, directory)
         url = _wait(
             lambda: _said(directory / "eurosms-emulator.log", "emulator"), gateway, directory
