@@ -141,6 +141,23 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             f"refused for good; look at the replies"
             f"{'' if task.sms else ' before a relay lists you'}",
         )
+    yield from _of_servers(task, subject)
+    if task.paused_why is not None:
+        yield Concern(
+            Kind.TASK_PAUSED,
+            subject,
+            f"{task.name} was paused: {task.paused_why} with `kadencia task resume`",
+        )
+    if task.exhausted_until is not None:
+        yield Concern(
+            Kind.BUDGET,
+            subject,
+            f"{task.name} has used up its budget and sends nothing until "
+            f"{task.exhausted_until:%Y-%m-%d %H:%M} UTC; `kadencia task set-sms` raises it",
+        )
+
+
+def _of_servers(task: TaskFacts, subject: str) -> Iterator[Concern]:
     if task.stranded:
         yield Concern(
             Kind.TASK_WITHOUT_SERVER,
@@ -154,19 +171,6 @@ def _of_task(task: TaskFacts) -> Iterator[Concern]:
             subject,
             f"{task.name}: {task.server} stands in for its OAC server {task.stands_in_for}; start "
             f"`kadencia worker --server {task.stands_in_for}` there again",
-        )
-    if task.paused_why is not None:
-        yield Concern(
-            Kind.TASK_PAUSED,
-            subject,
-            f"{task.name} was paused: {task.paused_why} with `kadencia task resume`",
-        )
-    if task.exhausted_until is not None:
-        yield Concern(
-            Kind.BUDGET,
-            subject,
-            f"{task.name} has used up its budget and sends nothing until "
-            f"{task.exhausted_until:%Y-%m-%d %H:%M} UTC; `kadencia task set-sms` raises it",
         )
 
 
