@@ -49,6 +49,23 @@ GRACE_SECONDS = 30.0
 """Chosen: beyond the longest hand-over, until a process that does not end is killed."""
 
 
+def _queues(server: str) -> dict[str, list[str]]:
+    """What each part takes tasks from, in this order, behind its own queue.
+
+    Canaries come first there: behind a backlog they would starve, and the busiest worker pass for
+    deaf. So would the polls for delivery reports.
+    """
+    return {
+        "send": [first_queue(server), send_queue(server)],
+        "eurosms": [
+            eurosms_first_queue(server),
+            eurosms_reports_queue(server),
+            eurosms_queue(server),
+        ],
+        "control": [sweep_queue(server), CONTROL_QUEUE, INTAKE_QUEUE, ENQUEUE_QUEUE],
+    }
+
+
 def specs(
     settings: Settings, worker: WorkerProcess, environment: Mapping[str, str]
 ) -> list[ProcessSpec]:
@@ -62,17 +79,6 @@ def specs(
         environment: of the processes.
     """
     name, server = str(worker.id), worker.server
-    # In this order. Canaries come first: behind a backlog they would starve, and the busiest worker
-    # pass for deaf. So would the polls for delivery reports.
-    queues = {
-        "send": [first_queue(server), send_queue(server)],
-        "eurosms": [
-            eurosms_first_queue(server),
-            eurosms_reports_queue(server),
-            eurosms_queue(server),
-        ],
-        "control": [sweep_queue(server), CONTROL_QUEUE, INTAKE_QUEUE, ENQUEUE_QUEUE],
-    }
     # Disabled prefetch serves the prefork pool on Redis only; a control process takes one at a
     # time anyway.
     ahead = ("--disable-prefetch",) if settings.tasks_in_redis else ()
@@ -90,7 +96,7 @@ def specs(
             argv=(
                 *CELERY,
                 *("-n", f"{part}.{server}.{name[:8]}@%h"),
-                *("-Q", ",".join([own_queue(name, part), *queues[part]])),
+                *("-Q", ",".join([own_queue(name, part), *_queues(server)[part]])),
                 *pools[part],
                 *QUIET,
             ),
