@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import redis
@@ -26,6 +30,18 @@ pytestmark = pytest.mark.acceptance
 
 SECRET = "tajna.adresa@zakaznik.example"
 """In each message that is refused; no log may repeat it."""
+PAGE = Path(__file__).parents[2] / "docs/brokers.md"
+SERVICE = """
+import os
+from celery import Celery
+app = Celery(broker=os.environ["BROKER_URL"])
+{block}
+document = {{
+    "schema": 1, "idempotency_key": "faktura-1",
+    "to": ["jana@zakaznik.example"], "subject": "Faktúra", "text": "Dobrý deň.",
+}}
+app.send_task("kadencia.enqueue_email", kwargs={{"document": document}}, queue="kadencia.enqueue")
+"""
 TASK = [[1, SECRET], {}, {}]
 
 
@@ -72,6 +88,25 @@ def signed_by(certificate):
     )
 
 
+def enqueue_by_a_service(redis_url, authority, directory):
+    """A service with a key of its own enqueues as docs/brokers.md says, in a process of its own."""
+    ours = authority.issued("service@firma.example")
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for path, mine in (
+        ("/etc/service/signing.key", ours.key),
+        ("/etc/service/signing.pem", ours.certificate),
+        ("/etc/service/trusted", directory / "trusted"),
+    ):
+        block = block.replace(path, str(mine))
+    script = SERVICE.format(block=block)
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env={"BROKER_URL": redis_url},
+        capture_output=True,
+        text=True,
+    )
+
+
 def tampered(certificate):
     """A task that was signed, with another number in it."""
     genuine = base64.b64decode(signed_by(certificate))
@@ -90,11 +125,13 @@ def refusals(redis_url):
 
 def test_signed_tasks_pass_and_everything_else_is_refused(engine, redis_url, sink, tmp_path):
     authority = Authority(tmp_path)
-    fleet_certificate = authority.issue("fleet@firma.example")
     stranger = authority.issue("stranger@firma.example")
     trusted = tmp_path / "trusted"
     trusted.mkdir()
-    (trusted / "fleet.pem").write_bytes(fleet_certificate.certificate.read_bytes())
+    for name in ("fleet", "service"):
+        made = authority.issue(f"{name}@firma.example")
+        (trusted / f"{name}.pem").write_bytes(made.certificate.read_bytes())
+    fleet_certificate = authority.issued("fleet@firma.example")
     enqueue(engine, sink, 10)
     signing = {
         "KADENCIA_SIGNING_KEY_FILE": str(fleet_certificate.key),
@@ -111,9 +148,11 @@ def test_signed_tasks_pass_and_everything_else_is_refused(engine, redis_url, sin
         for forged in (json.dumps(TASK), signed_by(stranger), tampered(fleet_certificate)):
             publish(redis_url, forged, "application/data", "utf-8")
         wait_until(lambda: sum(refusals(redis_url).values()) == 5, 20)
-        enqueue(engine, sink, 5)
+        done = enqueue_by_a_service(redis_url, authority, tmp_path)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: fleet.states().total() == 11, 20)
 
-        assert fleet.settled(30) == {"sent": 15}
+        assert fleet.settled(30) == {"sent": 11}
         assert refusals(redis_url) == {"not accepted": 2, "unreadable or wrongly signed": 3}
         assert fleet.log.read_text().count("a message was refused") == 5
         assert SECRET not in fleet.log.read_text()

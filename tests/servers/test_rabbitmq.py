@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import amqp
 import kombu
 import pytest
+from celery import Celery
+from kombu import pools
 from sqlalchemy import text
 
 from models.states import Priority
@@ -121,6 +124,11 @@ def test_queues_are_quorum_queues_and_those_of_a_process_go_by_themselves(
 ):
     fleet.beat()
     fleet.worker(processes=1)
+    task_to_send_with(engine, sink)
+    enqueue_by_a_service(rabbitmq, task_create_missing_queue_type="quorum")
+    wait_until(lambda: fleet.states() == {"sent": 1}, 30)
+    with pytest.raises(amqp.PreconditionFailed):
+        enqueue_by_a_service(rabbitmq)
     with engine.connect() as connection:
         process = connection.execute(text("SELECT id FROM process")).scalar_one()
 
@@ -128,6 +136,29 @@ def test_queues_are_quorum_queues_and_those_of_a_process_go_by_themselves(
         for name in (send_queue("main"), first_queue("main"), sweep_queue("main")):
             assert_declared(connection, name, {"x-queue-type": "quorum"})
         assert_declared(connection, own_queue(str(process), "send"), broker.OWN)
+
+
+def task_to_send_with(engine, sink):
+    with engine.begin() as connection:
+        company = make_company(connection)
+        make_task(connection, company, make_account(connection, company, port=sink.port))
+
+
+def enqueue_by_a_service(rabbitmq, **settings):
+    """Enqueue as another Celery application would."""
+    pools.reset()  # or it would share a connection, and what is known to be declared there
+    service = Celery("service", broker=rabbitmq.url, set_as_current=False)
+    service.conf.update(task_publish_retry=False, **settings)
+    document = {
+        "schema": 1,
+        "idempotency_key": "faktura-1",
+        "to": ["jana@zakaznik.example"],
+        "subject": "Faktúra",
+        "text": "Dobrý deň.",
+    }
+    name, queue = "kadencia.enqueue_email", "kadencia.enqueue"
+    service.send_task(name, kwargs={"document": document}, queue=queue)
+    service.close()
 
 
 def assert_declared(connection, name, arguments):

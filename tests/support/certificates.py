@@ -22,6 +22,7 @@ class Authority:
     def __init__(self, directory: Path) -> None:
         self._authority = trustme.CA()
         self._directory = directory
+        self._issued: dict[str, Certificate] = {}
         self.ca = directory / "ca.pem"
         self._authority.cert_pem.write_to_path(str(self.ca))
         self.ca.chmod(0o644)
@@ -33,4 +34,9 @@ class Authority:
         certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
         made.private_key_pem.write_to_path(str(key))
-        return Certificate(certificate, key)
+        self._issued[names[0]] = Certificate(certificate, key)
+        return self.issued(names[0])
+
+    def issued(self, name: str) -> Certificate:
+        """One that was issued already, by its first name."""
+        return self._issued[name]
