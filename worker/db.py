@@ -110,6 +110,11 @@ def is_gone(error: DBAPIError) -> bool:
     return code is None or str(code).startswith("57P")
 
 
+def is_in_the_way(error: DBAPIError) -> bool:
+    """Whether others were at work on what a statement wanted to have alone."""
+    return getattr(error.orig, "pgcode", None) in IN_THE_WAY
+
+
 def now(connection: Connection) -> datetime:
     """PostgreSQL's clock, not the start of the transaction."""
     moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -159,8 +164,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
             if (reached := _step(engine, revision)) is not None:
                 return reached
         except OperationalError as error:
-            in_the_way = getattr(error.orig, "pgcode", None) in IN_THE_WAY
-            if not in_the_way or time.monotonic() > give_up:
+            if not is_in_the_way(error) or time.monotonic() > give_up:
                 raise
             time.sleep(PAUSE_SECONDS)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 from alembic.util.exc import CommandError as NoSuchRevision
+from sqlalchemy.exc import OperationalError
 
 from settings import load
 from settings.names import SERVER_NAME
@@ -117,6 +118,13 @@ def migrate(
         revision = db.migrate(engine, to)
     except NoSuchRevision as error:
         raise CommandError(f"--to: {error}") from None
+    except OperationalError as error:
+        if not db.is_in_the_way(error):
+            raise
+        raise CommandError(
+            "the tables were in use all the time; run it again, or stop the workers first",
+            Exit.FAILED,
+        ) from None
     finally:
         engine.dispose()
     sys.stdout.write(f"{revision or 'no schema'}\n")
