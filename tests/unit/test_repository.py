@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,10 @@ def tracked() -> Iterator[tuple[str, str]]:
 
 
 def dependencies() -> list[str]:
-    """The names in pyproject.toml, of the product's and the developers' dependencies."""
+    """The names in pyproject.toml, of the product's own dependencies and of every extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *chain.from_iterable(extras)]
     return sorted(Requirement(line).name for line in wanted)
 
 

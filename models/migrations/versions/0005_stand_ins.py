@@ -69,7 +69,9 @@ def _create_stand_in() -> None:
             ["server_id"], ["server.id"], name=op.f("fk_task_stand_in_server_id")
         ),
         sa.PrimaryKeyConstraint("task_id", "place", name=op.f("pk_task_stand_in")),
-        sa.UniqueConstraint("task_id", "server_id", name=op.f("uq_task_stand_in_task_id_server_id")),
+        sa.UniqueConstraint(
+            "task_id", "server_id", name=op.f("uq_task_stand_in_task_id_server_id")
+        ),
     )
 
 
