@@ -9,7 +9,7 @@ FILE_LONG = 300  # chosen: what a reader holds at a time; told
 FILE_LINES_MAX = 330  # chosen: room to finish a thought before a file is parted
 FUNCTION_LINES_MAX = 40  # chosen: a screen
 
-PRODUCT = ("beat_schedule.py", "models", "settings", "worker")
+PRODUCT = ("beat_schedule.py", "client/kadencia_client", "models", "settings", "worker")
 
 
 def sources(root: Path) -> Iterator[tuple[Path, str]]:
