@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import signal
 import time
 from base64 import b64decode
@@ -247,8 +248,8 @@ def serve(
         watch.update_workers()
         tell(bound)
         await stop.wait()
-        look.stop()
-        watch.events.stop()
+        # Nothing is kept, and threads that wait for a broker would hold this up.
+        os._exit(0)
 
     # It warns of each question that nobody answers, as at the start.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
