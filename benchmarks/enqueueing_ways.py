@@ -1,6 +1,6 @@
 """The four ways in, by one caller: how long it waits, until it is a message, how many a second.
 
-    python -m benchmarks.enqueueing_ways [MESSAGES]    default: 300; ten times as many at once
+    python -m benchmarks.enqueueing_ways [MESSAGES]    default: 200; five times as many at once
 
 A real `kadencia api`, beat and worker with the product's own settings. “caller” is how long the
 caller waits until the message counts as taken by that way's own promise; of Celery, until the
@@ -39,7 +39,7 @@ SQL = """
     SELECT kadencia.enqueue_email(ARRAY['jana@zakaznik.example'], 'Faktúra', %s,
         idempotency_key => %s)
 """
-CROWD = 10
+CROWD = 5
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ def in_process(engine: Engine, company: int) -> Callable[[str], object]:
 
 
 @contextmanager
-def by_sql(engine: Engine) -> Iterator[Callable[[str], object]]:
+def by_sql(engine: Engine) -> Iterator[Callable[..., object]]:
     """As a service does that is logged in as its own role."""
     with db.transaction(engine, who="benchmark") as connection:
         company = find_company(connection, None)
@@ -138,9 +138,10 @@ def by_sql(engine: Engine) -> Iterator[Callable[[str], object]]:
     url = make_url(engine.url).set(drivername="postgresql", username="eshop", password=password)
     connection = psycopg2.connect(url.render_as_string(hide_password=False))
 
-    def send(key: str) -> None:
+    def send(*keys: str) -> None:
         with connection, connection.cursor() as cursor:
-            cursor.execute(SQL, (TEXT, key))
+            for key in keys:
+                cursor.execute(SQL, (TEXT, key))
 
     yield send
     connection.close()
@@ -161,6 +162,16 @@ def by_celery(services: Services) -> Iterator[Callable[[str], object]]:
     app.close()
 
 
+def in_one_transaction(outbox: Outbox, send: Callable[..., object], times: int) -> None:
+    """So many by SQL that commit together."""
+    way = Way("SQL, one transaction")
+    began = time.perf_counter()
+    send(*(f"one-{number}" for number in range(times)))
+    way.caller.append((time.perf_counter() - began) * 1000)
+    wait_until(lambda: outbox.count("one-") == times, 120)
+    way.show(times, time.perf_counter() - began)
+
+
 def batch(client: Client, times: int) -> None:
     """Batches of 500 lines, as the client makes them, and how long each takes."""
     way = Way("HTTP, batches of 500")
@@ -174,7 +185,7 @@ def batch(client: Client, times: int) -> None:
     way.show(times, time.perf_counter() - began)
 
 
-def main(times: int = 300) -> None:
+def main(times: int = 200) -> None:
     with (
         stand.durable_services() as services,
         stand.fresh_engine(services) as engine,
@@ -209,6 +220,7 @@ def main(times: int = 300) -> None:
             for way, send, wait in ways:
                 singly(way, outbox, send, times, wait)
                 way.show(times * CROWD, together(way, outbox, send, times * CROWD))
+            in_one_transaction(outbox, sql, times * CROWD)
             batch(client, times * CROWD)
         api.stop()
         outbox.close()

@@ -39,7 +39,7 @@ OPTIONS = {"expires": 3600}
 
 CHANNELS = ("kadencia_ready", "kadencia_urgent", "kadencia_task", "kadencia_intake")
 
-INTAKE_SECONDS = 0.1
+INTAKE_SECONDS = 0.02
 """Chosen: what is handed in meanwhile is taken in by one task."""
 
 # A net for a beat that dies before it has published: another takes the task again after 10 s.

@@ -193,7 +193,7 @@ def test_what_waits_is_taken_in_by_several_at_once_and_once(engine):
         company = make_company(connection, name="Súbežná")
         query = text("""INSERT INTO intake (company_id, channel, source, document, idempotency_key)
             VALUES (:company, 'email', 'sql', CAST(:document AS jsonb), :key)""")
-        for number in range(300):
+        for number in range(450):
             document = mail(subject="Súbežne", idempotency_key=f"s-{number}")
             values = {"document": json.dumps(document), "key": f"s-{number}", "company": company}
             connection.execute(query, values)
@@ -213,7 +213,7 @@ def test_what_waits_is_taken_in_by_several_at_once_and_once(engine):
             "SELECT count(*), count(DISTINCT idempotency_key) FROM message"
             " WHERE subject = 'Súbežne'"
         )
-        assert connection.execute(count).one() == (300, 300)
+        assert connection.execute(count).one() == (450, 450)
         waiting = text("SELECT count(*) FROM intake WHERE state = 'waiting'")
         assert connection.execute(waiting).scalar_one() == 0
 

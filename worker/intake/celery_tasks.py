@@ -18,7 +18,8 @@ from worker.enqueueing import Enqueued
 from worker.enqueueing.drafts import KEY_CHARACTERS_MAX
 from worker.intake import rows
 from worker.intake.documents import HELP, read, storable
-from worker.intake.taking import enqueue_document, why_rejected
+from worker.intake.drafting import draft_of, enqueue_draft
+from worker.intake.taking import why_rejected
 from worker.registers import RegisterError
 from worker.registers.naming import find_company
 
@@ -128,7 +129,7 @@ def _accept(
             "is missing", "idempotency_key", "give one, since Celery may deliver a task twice"
         )
     company_id = find_company(connection, given.company).id
-    done = enqueue_document(connection, company_id, given, settings)
+    done = enqueue_draft(connection, draft_of(connection, company_id, given), settings)
     rows.settle(connection, company_id, key, done.message_id)
     return done
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import Channel
 
-BATCH = 100
-"""Chosen: a transaction of some 0.3 s."""
+BATCH = 200
+"""Chosen: a transaction of some 0.2 s."""
 BATCH_OCTETS = 16_000_000
 """Chosen: of documents that are held in memory at once, beyond the first."""
 
@@ -39,7 +39,8 @@ ACCEPT = text("""
 """)
 
 REJECT = text("""
-    UPDATE intake SET state = 'rejected', why = :why, settled_at = clock_timestamp() WHERE id = :id
+    UPDATE intake i SET state = 'rejected', why = g.why, settled_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS g(id, why) WHERE i.id = g.id
 """)
 
 # A repeat of what was rejected says it anew; one that was dismissed is a person's to see again.
@@ -127,9 +128,11 @@ def accept(connection: Connection, messages: Mapping[int, int]) -> None:
         connection.execute(ACCEPT, values)
 
 
-def reject(connection: Connection, intake_id: int, why: str) -> None:
-    """Keep a document as rejected, with the reason."""
-    connection.execute(REJECT, {"id": intake_id, "why": why})
+def reject(connection: Connection, reasons: Mapping[int, str]) -> None:
+    """Keep documents as rejected, each with its reason."""
+    if reasons:
+        values = {"ids": list(reasons), "reasons": list(reasons.values())}
+        connection.execute(REJECT, values)
 
 
 def keep(

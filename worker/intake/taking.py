@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,20 +13,22 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from models.automation import AutomaticTask
-from models.organisation import Establishment
-from models.states import Channel, Priority
+from models.states import Channel
 from settings import Settings
 from worker import db
-from worker.compose import AttachmentPart
 from worker.core.content import ContentError
-from worker.enqueueing import Draft, Enqueued, SmsDraft, enqueue, enqueue_sms
+from worker.enqueueing import Draft, Enqueued, SmsDraft
+from worker.enqueueing.together import enqueue_sms_together, enqueue_together
 from worker.intake import rows
-from worker.intake.documents import EmailDocument, SmsDocument, read
+from worker.intake.documents import read
+from worker.intake.drafting import draft_of, enqueue_draft
 from worker.registers import RegisterError
-from worker.registers.naming import find, find_company
+from worker.registers.naming import find_company
 
 log = structlog.get_logger()
+
+Become = Enqueued | str | None
+"""What becomes of a document: its message, why it was rejected, or nothing for now."""
 
 PASS_SECONDS = 1.0
 """Chosen: then a sweep of the same control process gets its turn."""
@@ -57,33 +61,65 @@ def retain(engine: Engine, settings: Settings) -> None:
 
 
 def _take_all(
-    connection: Connection, found: Any, settings: Settings, left: list[int]
+    connection: Connection, found: Sequence[Row[Any]], settings: Settings, left: list[int]
 ) -> tuple[int, int]:
     """Take each in; what can be neither accepted nor rejected now is added to `left`."""
-    messages: dict[int, int] = {}
-    rejected = 0
+    try:
+        with connection.begin_nested():
+            become = _together(connection, found, settings)
+    except Exception as error:
+        if isinstance(error, DBAPIError) and db.is_gone(error):
+            raise
+        # One of them is to blame, and each by itself tells which.
+        log.warning("taken in one by one", error=type(error).__name__)
+        become = {row.id: _alone(connection, row, settings) for row in found}
+    left += [number for number, one in become.items() if one is None]
+    reasons = {number: one for number, one in become.items() if isinstance(one, str)}
+    rows.reject(connection, reasons)
+    messages = {n: one.message_id for n, one in become.items() if isinstance(one, Enqueued)}
+    rows.accept(connection, messages)
+    return len(messages), len(reasons)
+
+
+def _together(
+    connection: Connection, found: Sequence[Row[Any]], settings: Settings
+) -> dict[int, Become]:
+    """What becomes of each, in a few statements for all of a company and channel."""
+    become: dict[int, Become] = {}
+    groups = defaultdict[tuple[int, str], dict[int, Draft | SmsDraft]](dict)
     for row in found:
         try:
-            with connection.begin_nested():
-                messages[row.id] = _take(connection, row, settings).message_id
-        except Exception as error:
-            why = why_rejected(error)
-            if why is None:
-                left.append(row.id)
-            else:
-                rows.reject(connection, row.id, why)
-                rejected += 1
-    rows.accept(connection, messages)
-    return len(messages), rejected
+            draft = _draft(connection, row)
+        except (ContentError, RegisterError) as error:
+            become[row.id] = str(error)
+        else:
+            groups[draft.company_id, row.channel][row.id] = draft
+    for (_, channel), drafts in groups.items():
+        given: list[Any] = list(drafts.values())
+        if channel == Channel.SMS:
+            done = enqueue_sms_together(connection, given)
+        else:
+            done = enqueue_together(connection, given, settings)
+        words = (str(one) if isinstance(one, ContentError) else one for one in done)
+        become.update(zip(drafts, words, strict=True))
+    return become
 
 
-def _take(connection: Connection, row: Row[Any], settings: Settings) -> Enqueued:
-    channel = Channel(row.channel)
-    given = read(channel, row.document)
+def _alone(connection: Connection, row: Row[Any], settings: Settings) -> Become:
+    """What becomes of one, whatever it does to the database."""
+    try:
+        with connection.begin_nested():
+            return enqueue_draft(connection, _draft(connection, row), settings)
+    except Exception as error:
+        return why_rejected(error)
+
+
+def _draft(connection: Connection, row: Row[Any]) -> Draft | SmsDraft:
+    given = read(Channel(row.channel), row.document)
     company_id = row.company_id
     if company_id is None:
         company_id = find_company(connection, given.company).id
-    return enqueue_document(connection, company_id, given, settings)
+    return draft_of(connection, company_id, given)
 
 
 def why_rejected(error: Exception) -> str | None:
@@ -105,50 +141,3 @@ def why_rejected(error: Exception) -> str | None:
     return (
         f"document: led to a fault of ours ({type(error).__name__}); tell who looks after Kadencia"
     )
-
-
-def enqueue_document(
-    connection: Connection,
-    company_id: int,
-    given: EmailDocument | SmsDocument,
-    settings: Settings,
-) -> Enqueued:
-    """Enqueue what a document says, in the caller's transaction.
-
-    Raises:
-        ContentError: it cannot be sent as it is.
-        RegisterError: an establishment or automatic task that it names is not there.
-    """
-    common: dict[str, Any] = {
-        "company_id": company_id,
-        "establishment_id": _id_of(connection, Establishment, given.establishment, company_id),
-        "task_id": _id_of(connection, AutomaticTask, given.task, company_id),
-        "priority": Priority[given.priority.upper()],
-        "not_before": given.not_before,
-        "expires_at": given.expires_at,
-        "reference": given.reference,
-        "idempotency_key": given.idempotency_key,
-        "fields": given.fields,
-    }
-    if isinstance(given, SmsDocument):
-        own: dict[str, Any] = {"sender": given.sender, "transliterate": given.transliterate}
-        draft = SmsDraft(number=given.number, text=given.text, **own, **common)
-        return enqueue_sms(connection, draft)
-    return enqueue(connection, Draft(**common, **_letter(given)), settings)
-
-
-def _letter(given: EmailDocument) -> dict[str, Any]:
-    parts = tuple(
-        AttachmentPart(one.filename, one.content_type, one.content, one.content_id)
-        for one in given.attachments
-    )
-    return {
-        **{name: getattr(given, name) for name in ("to", "cc", "bcc", "reply_to")},
-        **{name: getattr(given, name) for name in ("subject", "text", "html", "list_unsubscribe")},
-        "headers": tuple(given.headers.items()),
-        "attachments": parts,
-    }
-
-
-def _id_of(connection: Connection, table: Any, name: str | None, company_id: int) -> int | None:
-    return None if name is None else int(find(connection, table, name, company_id).id)
