@@ -15,6 +15,10 @@ from starlette.types import ASGIApp
 PROXIES = "127.0.0.1,::1"
 """Whose word is taken on the address of the sender: a reverse proxy's on this host, for TLS."""
 
+KEEP_ALIVE_SECONDS = 75
+"""Chosen: proxies keep idle connections for 60 s. Who closes first must be who sends requests, or
+one of them meets a closed connection now and then."""
+
 
 def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: int | None) -> None:
     """Serve an application until SIGTERM or SIGINT.
@@ -46,6 +50,8 @@ def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: i
             proxy_headers=True,
             forwarded_allow_ips=PROXIES,
             timeout_graceful_shutdown=stop_seconds,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            ws="none",
         )
         there, at = listener.getsockname()[:2]
         sys.stdout.write(json.dumps({"listening": f"{there}:{at}"}) + "\n")

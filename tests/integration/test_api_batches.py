@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
-from urllib.parse import urlsplit
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
 
-from tests.support.api import running_office
+from tests.support.api import SlowBatch, running_office
 from tests.support.process_table import wait_until
 from worker import db
 
@@ -176,37 +175,9 @@ def test_another_content_type_is_refused_before_a_line_is_read(eshop):
     assert answer.status_code == 415
 
 
-class Slow:
-    """A batch that is handed in bit by bit, over a connection of its own."""
-
-    def __init__(self, caller):
-        self.socket = socket.create_connection(urlsplit(caller.base).netloc.split(":"), 20)
-        head = (
-            f"POST /v1/emails/batch HTTP/1.1\r\nHost: kadencia\r\nTransfer-Encoding: chunked\r\n"
-            f"Authorization: {caller.headers['Authorization']}\r\n"
-            "Content-Type: application/x-ndjson\r\n\r\n"
-        )
-        self.socket.sendall(head.encode())
-        self.file = self.socket.makefile("rb")
-
-    def send(self, lines):
-        data = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
-        self.socket.sendall(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def answers(self, count):
-        """The next answers, as they come."""
-        found = []
-        while len(found) < count:
-            line = self.file.readline()
-            assert line, "the answer ended"
-            if line.startswith(b'{"line"'):
-                found.append(json.loads(line))
-        return found
-
-
 def test_answers_come_while_the_batch_is_still_handed_in(eshop):
-    slow = Slow(eshop)
-    with slow.socket:
+    slow = SlowBatch(eshop)
+    with closing(slow):
         slow.send([EMAIL] * 200)
         first = slow.answers(200)
         slow.send([EMAIL] * 200)
@@ -216,8 +187,8 @@ def test_answers_come_while_the_batch_is_still_handed_in(eshop):
 
 
 def test_a_client_that_breaks_off_loses_nothing_that_was_answered(eshop, office):
-    slow = Slow(eshop)
-    with slow.socket:
+    slow = SlowBatch(eshop)
+    with closing(slow):
         slow.send([EMAIL | {"reference": "prerusena"}] * 210)
         answered = slow.answers(200)
 
@@ -238,8 +209,8 @@ def test_who_reads_no_answer_before_the_end_is_not_waited_for_by_either_side(esh
 
 def test_where_the_database_goes_away_the_rest_is_to_be_handed_in_again(services):
     with running_office(services) as office:
-        slow = Slow(office.eshop)
-        with slow.socket:
+        slow = SlowBatch(office.eshop)
+        with closing(slow):
             slow.send([EMAIL] * 200)
             slow.answers(200)
             with away(services, office):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.api import ApiProcess, Caller, token_of
+from tests.support.api import ApiProcess, Caller, SlowBatch, token_of
 from tests.support.process_table import wait_until
 from tests.support.rows import make_task
 
@@ -43,9 +44,13 @@ def emails(count, first=0):
         yield json.dumps(email).encode() + b"\n"
 
 
-def hand_in(caller, count, first=0):
+def hand_in(caller, count, first=0, **headers):
     answer = caller.post(
-        "/v1/emails/batch", data=emails(count, first), headers=NDJSON, stream=True, timeout=120
+        "/v1/emails/batch",
+        data=emails(count, first),
+        headers=NDJSON | headers,
+        stream=True,
+        timeout=120,
     )
     yield from (json.loads(line) for line in answer.iter_lines())
 
@@ -82,6 +87,33 @@ def test_told_to_end_it_ends_what_is_under_way(environ, token, engine):
         thread.join()
     assert code == 0
     assert len(answers) == _count(engine) == 3000
+
+
+def test_killed_in_the_middle_nothing_that_was_answered_is_lost_and_a_repeat_doubles_nothing(
+    environ, token, engine
+):
+    key = {"Idempotency-Key": "davka"}
+    lines = [json.loads(line) for line in emails(1000)]
+    process = ApiProcess(environ, "--no-webhooks")
+    with Caller(process.url, token) as caller, closing(SlowBatch(caller, **key)) as batch:
+        batch.send(lines[:600])
+        answered = {one["line"]: one["id"] for one in batch.answers(600)}
+        batch.send(lines[600:])
+        assert process.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert set(answered.values()) <= set(_ids(engine))
+
+    process = ApiProcess(environ, "--no-webhooks")
+    with Caller(process.url, token) as caller:
+        again = {one["line"]: one["id"] for one in hand_in(caller, 1000, **key)}
+    assert process.stop() == 0
+
+    assert len(again) == _count(engine) == 1000
+    assert all(again[line] == number for line, number in answered.items())
+
+
+def _ids(engine):
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("SELECT id FROM message").scalars().all()
 
 
 def _count(engine):

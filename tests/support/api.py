@@ -68,6 +68,44 @@ class Caller(requests.Session):
         return [json.loads(line) for line in answer.text.splitlines()]
 
 
+class SlowBatch:
+    """A batch of e-mails that is handed in bit by bit, over a connection of its own."""
+
+    def __init__(self, caller: Caller, **headers: str) -> None:
+        host, port = caller.base.removeprefix("http://").split(":")
+        self.socket = socket.create_connection((host, int(port)), 30)
+        sent = {
+            "Host": "kadencia",
+            "Transfer-Encoding": "chunked",
+            "Authorization": caller.headers["Authorization"],
+            "Content-Type": "application/x-ndjson",
+            **headers,
+        }
+        lines = ["POST /v1/emails/batch HTTP/1.1", *(f"{k}: {v}" for k, v in sent.items())]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self.file = self.socket.makefile("rb")
+
+    def send(self, lines: Iterable[Any]) -> None:
+        """Hand in more lines."""
+        data = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
+        self.socket.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def answers(self, count: int) -> list[Any]:
+        """The next answers, as they come."""
+        found: list[Any] = []
+        while len(found) < count:
+            line = self.file.readline()
+            assert line, "the answer ended"
+            if line.startswith(b'{"line"'):
+                found.append(json.loads(line))
+        return found
+
+    def close(self) -> None:
+        """Break off."""
+        self.file.close()
+        self.socket.close()
+
+
 @contextmanager
 def running_api(engine: Engine, settings: Settings) -> Iterator[str]:
     """The API in a thread of this process; its address."""
