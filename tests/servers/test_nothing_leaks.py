@@ -5,7 +5,6 @@ Whatever the product shows to anybody, or leaves behind outside PostgreSQL, is s
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psycopg2
 import pytest
-import redis
 import requests
 from celery import Celery
 from sqlalchemy import make_url
@@ -22,6 +20,7 @@ from sqlalchemy import make_url
 from tests.support.emulator import IID, EmulatorProcess
 from tests.support.installation import Installation
 from tests.support.process_table import wait_until
+from tests.support.seen import Monitor, Place, dump, forms
 from tests.support.services import service_directory
 from tests.support.sink import SinkProcess
 from worker.embedded.directory import DataDirectory
@@ -107,34 +106,6 @@ def receiver() -> Iterator[str]:
     server.server_close()
 
 
-class Place:
-    """An installation at work, and all that was seen of it."""
-
-    def __init__(self, installation: Installation) -> None:
-        self.up = installation
-        self.seen: dict[str, str] = {}
-
-    def keep(self, name: str, words: str) -> None:
-        self.seen[name] = self.seen.get(name, "") + words
-
-    def run(self, *words: str, stdin: str = "", secret: bool = False, fails: bool = False) -> str:
-        """Run a command; unless its purpose is to print a secret, what it prints is kept."""
-        ended = self.up.command(*words, stdin=stdin)
-        assert bool(ended.returncode) is fails, f"{words}: {ended.stderr or ended.stdout}"
-        self.keep(f"kadencia {' '.join(words[:2])}: errors", ended.stderr)
-        if not secret:
-            self.keep(f"kadencia {' '.join(words[:2])}", ended.stdout)
-        return ended.stdout
-
-    def ask(self, method: str, path: str, token: str, **more: object) -> requests.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        url = self.up.endpoint("api_url") + path
-        answer = requests.request(method, url, headers=headers, timeout=30, **more)  # type: ignore[arg-type]
-        if answer.status_code >= 400:
-            self.keep(f"{method} {path}: {answer.status_code}", answer.text + str(answer.headers))
-        return answer
-
-
 @pytest.fixture(scope="module")
 def place(sink, receiver) -> Iterator[Place]:
     with (
@@ -146,7 +117,7 @@ def place(sink, receiver) -> Iterator[Place]:
         try:
             installation.environment["KADENCIA_WEBHOOK_ALLOW"] = "127.0.0.0/8"
             installation.up("--log-format", "json")
-            watch = _Monitor(installation.endpoint("redis_url"))
+            watch = Monitor(installation.endpoint("redis_url"))
             _set_up(made, sink, receiver, gateway)
             _work(made)
             made.keep("Redis, each command", watch.end())
@@ -155,33 +126,6 @@ def place(sink, receiver) -> Iterator[Place]:
             yield made
         finally:
             installation.end()
-
-
-class _Monitor:
-    """Writes down every command that Redis is given."""
-
-    def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url)
-        self._lines: list[str] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        # An installation that ends early takes it along.
-        with suppress(redis.ConnectionError), self._client.monitor() as monitor:
-            for command in monitor.listen():
-                self._lines.append(command["command"])
-                if self._ended.is_set():
-                    return
-
-    def end(self) -> str:
-        self._ended.set()
-        self._client.ping()
-        self._thread.join(10)
-        self._client.close()
-        assert len(self._lines) > 100
-        return "\n".join(self._lines)
 
 
 def _set_up(place: Place, sink: SinkProcess, receiver: str, gateway: EmulatorProcess) -> None:
@@ -353,35 +297,11 @@ def _look(place: Place) -> None:
     metrics = requests.get(up.endpoint("metrics_url") + "/metrics", timeout=30)
     assert metrics.status_code == 200
     keep("metrics", metrics.text)
-    keep("Redis, at rest", _dump(up.endpoint("redis_url")))
+    keep("Redis, at rest", dump(up.endpoint("redis_url")))
     for words in COMMANDS:
         place.run(*words.split())
     keep("arguments of processes", "\n".join(up.processes().values()))
     keep("the log", up.lines())
-
-
-def _dump(url: str) -> str:
-    client = redis.Redis.from_url(url)
-    reads = {
-        b"string": client.get,
-        b"list": lambda key: client.lrange(key, 0, -1),
-        b"set": client.smembers,
-        b"zset": lambda key: client.zrange(key, 0, -1),
-        b"hash": client.hgetall,
-    }
-    found = []
-    for key in client.scan_iter():
-        kind = client.type(key)
-        found.append(f"{key!r}: {reads[kind](key)!r}")
-    client.close()
-    return "\n".join(found)
-
-
-def _forms(secret: str) -> list[str]:
-    """As it stands, and as base64 would carry it, wherever in a text it begins."""
-    octets = secret.encode()
-    shifted = (base64.b64encode(b"\0" * n + octets)[4 if n else 0 : -4].decode() for n in range(3))
-    return [secret, *(form for form in shifted if len(form) >= 8)]
 
 
 def found_in(place: Place, planted: dict[str, str]) -> list[str]:
@@ -389,7 +309,7 @@ def found_in(place: Place, planted: dict[str, str]) -> list[str]:
         f"{name} in {where}"
         for name, secret in planted.items()
         for where, words in place.seen.items()
-        if any(form in words for form in _forms(secret))
+        if any(form in words for form in forms(secret))
     ]
 
 
