@@ -6,9 +6,12 @@ import json
 import re
 import signal
 import uuid
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
+import redis
 from celery import Celery
 from sqlalchemy import make_url, text
 
@@ -28,6 +31,10 @@ EXAMPLES = examples()
 README = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "client" / "README.md").read_text(), re.M | re.S
 )
+BY_SQL = """
+    SELECT kadencia.enqueue_email(ARRAY['a@b.example'], 'SQL', 'Dobrý deň',
+        idempotency_key => 'sql-' || %s)
+"""
 SECRET = "tajomstvo@zakaznik.example"
 
 
@@ -193,3 +200,29 @@ def test_a_worker_that_is_stopped_leaves_what_it_has_not_taken_in(engine, fleet,
 
     wait_until(lambda: count(engine) == 200, 60)
     assert taken <= 200
+
+
+def test_a_worker_killed_while_it_takes_in_loses_nothing_and_doubles_nothing(
+    engine, fleet, app, redis_url
+):
+    fleet.beat()
+    worker = fleet.worker()
+    _, database = sql_role(engine)
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        for number in range(1000):
+            cursor.execute(BY_SQL, [str(number)])
+        connection.commit()
+    for number in range(50):
+        send(app, subject=f"Celery {number}")
+    wait_until(lambda: count(engine) > 0, 15)
+    fleet.end(worker, signal.SIGKILL)
+
+    fleet.worker()
+
+    wait_until(lambda: count(engine, "idempotency_key LIKE 'sql-%'") == 1000, 60)
+    with redis.Redis.from_url(redis_url) as client:
+        # What the killed one had in hand waits there for the visibility time-out.
+        wait_until(lambda: client.llen("kadencia.enqueue") == 0, 60)
+        in_hand = sum(b"kadencia.enqueue_email" in one for one in client.hvals("unacked"))
+        wait_until(lambda: count(engine, "subject LIKE 'Celery%'") + in_hand >= 50, 30)
+    assert in_hand <= 1
