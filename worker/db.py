@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -216,6 +217,7 @@ def newest_revision() -> str:
     return ScriptDirectory.from_config(_alembic_config()).get_current_head() or ""
 
 
+@functools.cache
 def revisions() -> list[str]:
     """Every revision that this version of the product knows, newest first."""
     scripts = ScriptDirectory.from_config(_alembic_config())

@@ -33,7 +33,7 @@ UP = Figure("kadencia_up", "Whether what the fleet stands on answered within sec
 BUILD = Figure("kadencia_build_info", "The version of this program.", ("version",))
 SCHEMA = Figure(
     "kadencia_schema_current",
-    "Whether the database has the schema of this version; the label says which it has.",
+    "Whether the database has a schema that this version works with; the label says which.",
     ("revision",),
 )
 COLLECT = Figure(

@@ -132,7 +132,7 @@ def schema(connection: Connection) -> Point:
     """Which schema the database has; the first look of a transaction, and a bounded one."""
     connection.execute(LIMIT_TIME)
     found = db.schema_revision(connection)
-    return Point(of.SCHEMA, found == db.newest_revision(), (found or "none",))
+    return Point(of.SCHEMA, db.works_on(connection), (found or "none",))
 
 
 def _of_installation(row: Row[Any]) -> Iterator[Point]:
