@@ -64,7 +64,7 @@ def batch(given: type[BaseModel]) -> dict[str, Any]:
         "which is a Problem. A line without an answer was not stored."
     )
     # Without a type: JSON Schema describes one value, and this is one after the other.
-    (example,) = given.model_json_schema()["examples"]
+    example = given.model_json_schema()["examples"][0]
     lines = {"description": asked, "examples": [json.dumps(example, ensure_ascii=False) + "\n"]}
     results = {
         "description": answered,

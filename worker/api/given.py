@@ -125,7 +125,27 @@ class EmailGiven(MessageGiven):
                     "subject": "Faktúra 2026-17",
                     "text": "Dobrý deň, posielame faktúru.",
                     "idempotency_key": "faktura-2026-17",
-                }
+                },
+                {
+                    "to": ["jana@zakaznik.example", "peter@zakaznik.example"],
+                    "bcc": ["archiv@firma.example"],
+                    "reply_to": ["Predajňa <predajna@firma.example>"],
+                    "subject": "Ponuka pre {{ meno }}",
+                    "html": "<p>Dobrý deň, {{ meno }}.</p>",
+                    "fields": {"meno": "Jana"},
+                    "priority": "bulk",
+                    "not_before": "2026-11-30T08:00:00+01:00",
+                    "reference": "ponuka-48",
+                    "headers": {"X-Campaign": "48"},
+                    "list_unsubscribe": ["https://firma.example/odhlasit?id=48"],
+                    "attachments": [
+                        {
+                            "filename": "ponuka.txt",
+                            "content_type": "text/plain",
+                            "content": "UG9udWth",
+                        }
+                    ],
+                },
             ]
         },
     )
