@@ -20,7 +20,7 @@ def previous_release() -> str:
 
     Without either in this clone the test is skipped, and in CI fails.
     """
-    tag = _git("describe", "--tags", "--abbrev=0")
+    tag = _git("describe", "--tags", "--abbrev=0", "HEAD^")  # a release is not the one before it
     if tag is not None:
         return tag.decode().strip()
     name, commit = NAMED.read_text().split()
