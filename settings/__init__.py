@@ -105,6 +105,8 @@ class Settings(Servers):
     """Messages that one token may hand in in a minute."""
     api_failures_minute: Annotated[int, Field(ge=1)] = 30
     """Log-ins that may fail in a minute from one address."""
+    api_proxies: str = "127.0.0.1,::1"
+    """Reverse proxies whose word is taken on where a request comes from: addresses or networks."""
     api_threads: Annotated[int, Field(ge=2, le=100)] = 16
     """Chosen: requests that one process of the API works on at once, a connection each."""
 

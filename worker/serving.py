@@ -20,7 +20,15 @@ KEEP_ALIVE_SECONDS = 75
 one of them meets a closed connection now and then."""
 
 
-def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: int | None) -> None:
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    lifespan: bool,
+    stop_seconds: int | None,
+    proxies: str = PROXIES,
+) -> None:
     """Serve an application until SIGTERM or SIGINT.
 
     Writes a line of JSON once it listens: `{"listening": "127.0.0.1:8096"}`. Addresses are in
@@ -32,6 +40,7 @@ def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: i
         port: 0 takes a free one.
         lifespan: whether the application wants to be told of its start and end.
         stop_seconds: what requests under way have to end in; None for all that they want.
+        proxies: whose word is taken on the address of the sender, separated by commas.
 
     Raises:
         OSError: it cannot listen there.
@@ -48,7 +57,7 @@ def serve(app: ASGIApp, host: str, port: int, *, lifespan: bool, stop_seconds: i
             server_header=False,
             lifespan="on" if lifespan else "off",
             proxy_headers=True,
-            forwarded_allow_ips=PROXIES,
+            forwarded_allow_ips=proxies,
             timeout_graceful_shutdown=stop_seconds,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ws="none",

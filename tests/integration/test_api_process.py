@@ -141,3 +141,14 @@ def test_without_a_database_it_lives_and_is_not_ready(redis_url):
 
     assert process.stop() == 0
     assert (lives.status_code, ready.status_code, asked.status_code) == (200, 503, 503)
+
+
+def test_who_comes_through_a_named_proxy_is_counted_by_an_address_of_its_own(environ, token):
+    process = ApiProcess({**environ, "KADENCIA_API_FAILURES_MINUTE": "1"}, "--no-webhooks")
+    with Caller(process.url, f"kad_1_{'x' * 43}") as guesser, Caller(process.url, token) as known:
+        there = {"X-Forwarded-For": "192.0.2.7"}
+        guessed = [guesser.get("/v1/emails", headers=there).status_code for _ in range(2)]
+        others = known.get("/v1/emails", headers={"X-Forwarded-For": "192.0.2.8"}).status_code
+
+    assert process.stop() == 0
+    assert (guessed, others) == ([401, 429], 200)

@@ -36,7 +36,14 @@ def run(settings: Settings, host: str, port: int, *, webhooks: bool = True) -> N
     ingress = Ingress(redis_servers.limits_storage(settings), settings)
     app = make_app(Desk(engine, settings, ingress))
     with _courier(settings, wanted=webhooks):
-        serving.serve(app, host, port, lifespan=True, stop_seconds=STOP_SECONDS)
+        serving.serve(
+            app,
+            host,
+            port,
+            lifespan=True,
+            stop_seconds=STOP_SECONDS,
+            proxies=settings.api_proxies,
+        )
     engine.dispose()
 
 
