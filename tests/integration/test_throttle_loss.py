@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from tests.support.permits import HANDOVER, WINDOW, asking, members, open_throttle
+from tests.support.process_table import wait_until
 from tests.support.redis_clients import connect
 from tests.support.rows import MadeTask, make_attempt, make_task
 from tests.support.services import Services
@@ -122,6 +123,40 @@ def test_of_two_masters_only_the_one_rebuilt_last_grants(engine, redis_url, valk
     assert new.acquire(asked) is None
     held = {name for name, _ in members(valkey.url, task_key(task.id))}
     assert f"{before.permit}.1" in held
+
+
+def replicate(of: EmbeddedValkey | None, server: EmbeddedValkey) -> None:
+    """Make a server a replica that has caught up, or a master."""
+    client = connect(server.url)
+    if of is None:
+        client.replicaof("NO", "ONE")
+        return
+    master = make_url(of.url)
+    client.config_set("masterauth", master.password or "")
+    client.replicaof(str(master.host), str(master.port))
+    wait_until(lambda: client.info("replication").get("master_link_status") == "up", 20)
+
+
+def test_a_master_that_was_a_replica_meanwhile_grants_nothing(engine, services, valkey, task):
+    """Two fail-overs, there and back, while nobody asks: it has its own epoch from its replica."""
+    throttle = throttle_on(valkey.url)
+    with services.extra_valkey() as other:
+        for one in (valkey, other):
+            connect(one.url).config_set("repl-diskless-sync-delay", 0)
+        replicate(valkey, other)
+        rebuild(engine, throttle)
+        wait_until(lambda: connect(valkey.url).wait(1, 100) == 1, 20)
+        replicate(None, other)
+        throttle.acquire(claimed(engine, task))  # the other never hears of it
+
+        replicate(other, valkey)
+        replicate(None, valkey)
+
+    assert members(valkey.url, task_key(task.id)) == []
+    with pytest.raises(LogLost):
+        throttle.acquire(claimed(engine, task))
+    assert rebuild(engine, throttle)
+    assert len(members(valkey.url, task_key(task.id))) == 2
 
 
 def test_a_log_lost_during_its_rebuild_is_not_opened(redis_url):

@@ -10,6 +10,7 @@ from worker.core.pace import Pace
 
 PREFIX = "kadencia:throttle:"
 EPOCH = PREFIX + "epoch"
+HISTORY = PREFIX + "history"
 MARK = PREFIX + "rebuild"
 
 UNLIMITED = 2**31

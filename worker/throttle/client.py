@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError
 
 from worker.throttle.budgets import (
     EPOCH,
+    HISTORY,
     MARK,
     Asking,
     Budget,
@@ -67,6 +68,7 @@ class Throttle:
                 full_key(asking.account_id),
                 pace_key(asking.task_id),
                 *(budget.key for budget in asking.budgets),
+                HISTORY,
             ],
             [
                 asking.generation,
@@ -123,6 +125,7 @@ class Throttle:
                 pace_key(task_id),
                 task_key(task_id),
                 account_key(account_id),
+                HISTORY,
             ],
             [generation, self.window_us, domain_limit or 0, domain_key(account_id, "")],
         )
@@ -183,7 +186,7 @@ class Throttle:
         Raises:
             ThrottleUnavailable: no answer; it may have been opened.
         """
-        return bool(self._run("rebuild_end", [MARK, EPOCH], [nonce, generation]))
+        return bool(self._run("rebuild_end", [MARK, EPOCH, HISTORY], [nonce, generation]))
 
     def is_whole(self, generation: int) -> bool:
         """Whether the log is the one that the last rebuild filled.

@@ -5,6 +5,8 @@
 -- KEYS[3]  the task's pace: theoretical arrival time, µs since the epoch; absent means idle
 -- KEYS[4+] one log for each budget, the task's first: sorted set, a member for each unit of cost,
 --          score = µs
+-- the last key: whose changes the server had when the log was filled. A master that was a replica
+--          meanwhile has its own epoch back from the one that it copied, and may lack permits
 -- ARGV     1 generation, 2 permit id, 3 window µs, 4 longest hand-over µs,
 --          5 pace interval µs, 6 pace burst, 7 whether the pace binds (0, 1),
 --          then for each budget: limit, cost, the domain or ""
@@ -14,7 +16,9 @@
 -- %.0f, since tostring() of Lua 5.1 would lose the last digits.
 
 local run_id = string.match(redis.call("INFO", "server"), "run_id:(%w+)")
-if redis.call("GET", KEYS[1]) ~= ARGV[1] .. ":" .. run_id then
+local history = string.match(redis.call("INFO", "replication"), "master_replid:(%w+)") or ""
+if redis.call("GET", KEYS[1]) ~= ARGV[1] .. ":" .. run_id
+    or redis.call("GET", KEYS[#KEYS]) ~= history then
   return { "epoch" }
 end
 
@@ -37,7 +41,7 @@ end
 -- A closed window would count an entry on both its edges: out goes what is a whole window old.
 local left = string.format("%.0f", now - window)
 local lacking, full, free_at = {}, nil, 0
-for k = 4, #KEYS do
+for k = 4, #KEYS - 1 do
   redis.call("ZREMRANGEBYSCORE", KEYS[k], "-inf", left)
   -- Where the permit is in the log already, the answer to an earlier asking was lost.
   if not redis.call("ZSCORE", KEYS[k], permit .. ".1") then

@@ -1,14 +1,16 @@
 -- What a sweep needs to know: how much is used, the pace, and which domains are full.
 --
 -- KEYS  1 epoch, 2 the account's full domains, 3 the task's pace, 4 log of the task,
---       5 log of the account
+--       5 log of the account, 6 as the last of acquire.lua
 -- ARGV  1 generation, 2 window µs, 3 limit of a domain or 0, 4 prefix of the domains' logs
 -- reply {"epoch"} | {"ok", now µs, pace TAT µs,
 --        used by the task, its oldest entry µs or 0, used by the account, its oldest or 0,
 --        the first moment µs at which a full domain may have room or 0, full domains…}
 
 local run_id = string.match(redis.call("INFO", "server"), "run_id:(%w+)")
-if redis.call("GET", KEYS[1]) ~= ARGV[1] .. ":" .. run_id then
+local history = string.match(redis.call("INFO", "replication"), "master_replid:(%w+)") or ""
+if redis.call("GET", KEYS[1]) ~= ARGV[1] .. ":" .. run_id
+    or redis.call("GET", KEYS[6]) ~= history then
   return { "epoch" }
 end
 
