@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,14 +21,39 @@ SENTINEL_SECONDS = 1
 """Chosen: a Sentinel answers in milliseconds; the next one is asked after so long."""
 
 
-def sentinel_options(settings: Servers) -> dict[str, Any]:
+class Concealed(Mapping[str, Any]):
+    """Options with a password among them, which no worker shows.
+
+    Celery's workers tell who asks, and so Flower, all options of their broker as JSON.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __json__(self) -> str:
+        return repr(self)
+
+
+def sentinel_options(settings: Servers) -> Concealed:
     """How redis-py, in our hands and in kombu's, reaches a Sentinel.
 
     Raises:
         SettingsError: a file cannot be read.
     """
     secret = settings.sentinel_password
-    return {
+    options = {
         "retry": Retry(NoBackoff(), 0),  # by default a dead one is tried for seconds
         "username": settings.sentinel_username,
         "password": secret.get_secret_value() if secret else None,
@@ -37,6 +63,7 @@ def sentinel_options(settings: Servers) -> dict[str, Any]:
         "ssl": settings.redis.tls,
         **redis_tls(settings),
     }
+    return Concealed(options)
 
 
 def redis_tls(settings: Servers) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from datetime import timedelta
@@ -162,6 +164,7 @@ def test_a_fail_over_in_mid_load_costs_nothing_but_time(how, engine, town, sink,
         states = fleet.settled(90)
 
         assert states == {"sent": MESSAGES}
+        assert "strazca" not in told_by_workers(fleet)
     journal = sink.journal()
     found = judge(engine, journal, enqueued, WINDOW_SECONDS * 1_000_000)
     assert (found.lost, found.doubled, found.accepted) == (0, 0, MESSAGES)
@@ -180,6 +183,19 @@ def told_by_the_doctor(engine, town):
         Installation(town.settings, engine, throttle.client, throttle, Vault([]))
     )
     return [one for one in seen if one.level is not Level.OK]
+
+
+def told_by_workers(fleet):
+    """What workers, and Flower after them, show of their settings to those who ask."""
+    asking = [sys.executable, "-m", "celery", "-A", "worker.app", "inspect", "--json"]
+    told = ""
+    for what in ("stats", "conf"):
+        done = subprocess.run(
+            [*asking, what], env=fleet.environment, capture_output=True, text=True
+        )
+        assert '"master_name": "kadencia"' in done.stdout, done.stderr
+        told += done.stdout
+    return told
 
 
 def audited(engine):
