@@ -107,7 +107,8 @@ def test_every_command_of_the_compose_file_is_ours_and_everything_it_names_is_th
     assert ours.keys() == {"migrate", "beat", "worker", "api", "push", "metrics", "flower"}
     for service in ours.values():
         parse(service["command"])
-        for variable, path in service["environment"].items():
+        files = {n: p for n, p in service["environment"].items() if n.endswith("_FILE")}
+        for variable, path in files.items():
             assert path.startswith("/run/secrets/"), variable
             assert Path(path).name in service["secrets"], variable
     for service in whole["services"].values():
@@ -122,6 +123,14 @@ def test_a_worker_in_a_container_has_the_time_of_the_longest_hand_over_to_end():
 
     assert int(services["worker"]["stop_grace_period"].removesuffix("s")) > LONGEST_SECONDS
     assert services["beat"]["deploy"]["replicas"] >= 2
+
+
+def test_the_api_believes_the_proxy_on_this_host_alone():
+    whole = compose()
+
+    believed = whole["services"]["api"]["environment"]["KADENCIA_API_PROXIES"]
+    assert whole["networks"]["front"]["ipam"]["config"][0]["gateway"] == believed
+    assert load({"KADENCIA_API_PROXIES": believed})
 
 
 def test_the_secrets_are_made_once_and_fit_together(tmp_path):

@@ -74,6 +74,8 @@ def test_the_overlay_is_rendered_with_its_own_image_and_addresses():
     assert "replicas" not in worker
     image = worker["template"]["spec"]["containers"][0]["image"]
     assert image.startswith("registry.firma.example/kadencia:")
+    api = by_name["Deployment", "api"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "KADENCIA_API_PROXIES", "value": "10.244.0.0/16"} in api["env"]
     egress = by_name["NetworkPolicy", "servers"]["spec"]["egress"]
     assert egress[1]["to"] == [{"ipBlock": {"cidr": "10.20.0.0/24"}}]
     assert {one["metadata"].get("namespace") for one in rendered} <= {"kadencia", None}
