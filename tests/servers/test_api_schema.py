@@ -113,10 +113,10 @@ def run(schemathesis, api, engine, company, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_every_request_is_answered_as_the_description_says(run, record_property):
+def test_every_request_is_answered_as_the_description_says(run):
     tried = run(FIT_OR_NOT, "--max-examples", "8")
 
-    record_property("requests tried", tried)
+    sys.stdout.write(f"schemathesis tried {tried} requests\n")
     assert tried > 1000
 
 
