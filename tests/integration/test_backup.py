@@ -24,6 +24,8 @@ from worker.embedded.directory import DataDirectory
 from worker.outbox import overdue
 from worker.vault import Vault
 
+NEXT = text("SELECT nextval(pg_get_serial_sequence(:table, 'id'))")
+
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
@@ -134,6 +136,23 @@ def test_after_a_restore_no_policy_resends_an_sms_that_was_unknown_before(
     restored.dispose()
     with engine.begin() as connection:
         assert overdue.resend_silent(connection) == [made.id]
+    services.drop_database(target.url)
+
+
+def test_after_a_restore_no_number_is_given_to_another_message(
+    file, engine, services: Services, directory
+):
+    with engine.begin() as connection:  # since the backup; whoever enqueued it knows its number
+        since = make_message(connection, make_task(connection)).id
+    target = place(services.empty_database(), directory)
+
+    backups.restore(target, file, keep=None)
+
+    restored = db.make_engine(target.url, name="tests")
+    with restored.begin() as connection:
+        assert connection.execute(NEXT, {"table": "message"}).scalar_one() > since
+        assert connection.execute(NEXT, {"table": "intake"}).scalar_one() > 10**12
+    restored.dispose()
     services.drop_database(target.url)
 
 

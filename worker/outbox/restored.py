@@ -59,6 +59,23 @@ DO $$ BEGIN
 END $$;
 """
 
+# Whoever enqueued since the backup holds numbers of what is not there, and may cancel by them. ms
+# since 1970 are beyond all that were given before, as long as a day has fewer than 86 million.
+_NUMBERS = """
+DO $$
+DECLARE
+    one text;
+BEGIN
+    FOREACH one IN ARRAY ARRAY['message', 'intake'] LOOP
+        IF to_regclass(one) IS NOT NULL THEN
+            PERFORM setval(numbers, greatest(nextval(numbers),
+                floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint))
+            FROM pg_get_serial_sequence(one, 'id') AS numbers;
+        END IF;
+    END LOOP;
+END $$;
+"""
+
 _PROCESSES = "DELETE FROM process;\n"
 """None of them works on this database."""
 
@@ -70,5 +87,5 @@ def script(made_at: datetime) -> str:
         made_at: when the backup was made.
     """
     moment = f"{made_at:%Y-%m-%d %H:%M} UTC"
-    statements = (_MESSAGES, _HELD, _ATTEMPTS, _INTAKE, _INSTALLATION, _PROCESSES)
+    statements = (_MESSAGES, _HELD, _ATTEMPTS, _INTAKE, _NUMBERS, _INSTALLATION, _PROCESSES)
     return "".join(statement.format(made_at=moment) for statement in statements)
