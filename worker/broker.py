@@ -52,8 +52,22 @@ class Queues(amqp.Queues):
         return Queue(name, Exchange(""), name, queue_arguments=arguments)
 
 
+class Discreet(Connection):
+    """A connection of which no password is told."""
+
+    def info(self) -> dict[str, Any]:
+        """What a worker tells of its broker, less the password, which Celery takes out itself.
+
+        The addresses of the other Sentinels hold it too.
+        """
+        told: dict[str, Any] = super().info()
+        return {**told, "alternates": []}
+
+
 class Amqp(amqp.AMQP):
     """Celery's way to publish and to name queues, made fit for RabbitMQ."""
+
+    Connection = Discreet
 
     def Queues(self, queues: Any, *args: Any, **options: Any) -> amqp.Queues:
         """What Celery makes for Redis; quorum queues on RabbitMQ."""

@@ -88,6 +88,8 @@ def sentinels(installation: Installation) -> Iterator[Finding]:
                 "start it, or correct REDIS_URL and KADENCIA_SENTINEL_PASSWORD",
             )
             continue
+        finally:
+            client.close()
         if address.master in masters:
             answers.append(masters[address.master])
         else:
