@@ -139,6 +139,33 @@ def test_after_a_restore_no_policy_resends_an_sms_that_was_unknown_before(
     services.drop_database(target.url)
 
 
+def test_what_services_have_in_the_same_database_is_left_alone(
+    engine, database_url, services: Services, directory
+):
+    with engine.begin() as connection:
+        make_message(connection, make_task(connection))
+        for statement in (
+            'CREATE SCHEMA "Erp"',
+            'CREATE TABLE "Erp".invoice AS SELECT 1 AS number',
+        ):
+            connection.execute(text(statement))
+    here = place(database_url, directory)
+    here.data.ensure_keys()
+    backups.backup(here, directory / "file.tar")
+    with engine.begin() as connection:
+        connection.execute(text('INSERT INTO "Erp".invoice VALUES (2)'))
+
+    backups.restore(here, directory / "file.tar", keep=directory / "before.tar")
+
+    assert ask(
+        database_url, 'SELECT count(*), bool_and(restored) FROM "Erp".invoice, installation'
+    ) == {2: True}
+    target = place(services.empty_database(), directory)
+    backups.restore(target, directory / "before.tar", keep=None)
+    assert ask(target.url, "SELECT count(*), to_regnamespace('\"Erp\"') FROM message") == {1: None}
+    services.drop_database(target.url)
+
+
 def test_after_a_restore_no_number_is_given_to_another_message(
     file, engine, services: Services, directory
 ):

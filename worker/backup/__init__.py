@@ -31,6 +31,13 @@ __all__ = ["BackupError", "Manifest", "Place", "backup", "reachable", "restore"]
 
 MANIFEST, DUMP, KEYS = "manifest.json", "database.dump", "keys"
 
+# Services that enqueue by SQL may have their tables in the same database. Quoted, a name is no
+# pattern.
+OTHERS = text(r"""
+    SELECT '"' || replace(nspname, '"', '""') || '"' FROM pg_namespace
+    WHERE nspname NOT IN ('public', 'kadencia', 'information_schema') AND nspname !~ '^pg_'
+""")
+
 LIVE = text("""
     SELECT count(*) FROM process WHERE beat_at > clock_timestamp() - interval '1 minute'
 """)
@@ -103,11 +110,13 @@ def backup(place: Place, file: Path) -> Manifest:
         raise BackupError(f"{file} exists; choose another name, or remove it first")
     with engine_of(place) as engine, engine.connect() as connection:
         schema = db.schema_revision(connection)
+        others = list(connection.execute(OTHERS).scalars())
     if not schema:
         raise BackupError("the database has no schema, so there is nothing to back up")
     with _beside(file) as half:
         dump = half / DUMP
-        run(place, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}")
+        options = ["--format=custom", "--no-owner", "--no-privileges", f"--file={dump}"]
+        run(place, "pg_dump", *options, *(f"--exclude-schema={name}" for name in others))
         manifest = Manifest(
             version("kadencia"), schema, datetime.now(UTC).isoformat(), _digest(dump)
         )
