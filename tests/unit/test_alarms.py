@@ -45,6 +45,20 @@ def test_a_fleet_of_which_nothing_is_known_worries_nobody():
             "restored from a backup",
             id="a restore, which says more than the stop",
         ),
+        pytest.param(
+            Facts(rejected=3),
+            Kind.INTAKE,
+            "intake:rejected",
+            "3 documents",
+            id="rejected ones",
+        ),
+        pytest.param(
+            Facts(intake_stuck=True),
+            Kind.INTAKE,
+            "intake:waiting",
+            "for a minute",
+            id="waiting ones",
+        ),
         pytest.param(task(unknown=2), Kind.UNKNOWN, "task:3", "of 2 messages", id="unknown ones"),
         pytest.param(
             task(attempts=30, rejected=25), Kind.FAILURES, "task:3", "25 were", id="many refusals"

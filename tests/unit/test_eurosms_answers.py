@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from worker.core.eurosms_answers import (
     GroupAnswer,
     SendAnswer,
+    many_unanswered,
     read_send_many,
     read_send_one,
     unanswered,
@@ -412,3 +413,10 @@ def test_an_sms_with_uuids_is_never_taken_for_refused(status, body):
 
     if answer.uuids:
         assert answer.outcome in {Outcome.ACCEPTED, Outcome.UNKNOWN}
+
+
+def test_many_sms_without_an_answer_may_all_have_gone():
+    answer = many_unanswered("the line broke")
+
+    assert answer.whole.outcome is Outcome.UNKNOWN
+    assert (answer.accepted, answer.recipients) == (None, ())

@@ -56,6 +56,16 @@ def test_what_nothing_stands_in_the_way_of_goes_with_the_next_sweep():
             "OAC server reserve, which stands in for main, is silent",
             id="stand-in silent",
         ),
+        pytest.param(
+            {"detour": "through “záloha”, since “relay” is disabled"},
+            "it goes through “záloha”, since “relay” is disabled",
+            id="through an account that it falls back to",
+        ),
+        pytest.param(
+            {"broke_until": LATER},
+            "its budget in EUR is used up until 2026-03-02 12:05:00 UTC",
+            id="no money left",
+        ),
         pytest.param({"server_paused": True}, "main is paused", id="server paused"),
         pytest.param({"account_enabled": False}, "“relay” is disabled", id="account disabled"),
         pytest.param(

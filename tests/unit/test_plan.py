@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.plan import Plan, next_start, open_until
+from worker.core.plan import Plan, make_plan, next_start, open_until
 
 BRATISLAVA = ZoneInfo("Europe/Bratislava")
 WORKDAYS = frozenset({1, 2, 3, 4, 5})
@@ -169,3 +169,7 @@ def test_between_two_runs_nothing_opens_before_the_next_start(plan, now):
 
     for share in (0.0, 0.25, 0.5, 0.999):
         assert open_until(plan, now + (start - now) * share) is None
+
+
+def test_a_plan_is_made_of_what_an_automatic_task_has():
+    assert make_plan([1, 2, 3, 4, 5], time(8), time(16), "Europe/Bratislava") == OFFICE

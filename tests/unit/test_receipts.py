@@ -283,6 +283,19 @@ def test_a_report_that_was_damaged_is_read_or_refused(octets, damages):
         "".join([report.message_id, *receipt.addresses, receipt.words]).encode()
 
 
+def test_a_report_that_brings_back_the_envelope_id_alone_says_which_mail_it_is_about():
+    bare = ORIGINAL.strip("<>").encode()
+    whole = b"Original-Envelope-Id: " + bare + b"\nReporting-MTA"
+
+    octets = bounce(failed("anna@ina.example"), returned="").replace(b"Reporting-MTA", whole, 1)
+
+    assert read(octets).message_id == ORIGINAL
+
+
+def test_nobody_can_ever_be_reached_at_an_address_that_does_not_exist():
+    assert only(bounce(failed("anna@ina.example"))).no_such_address
+
+
 @pytest.mark.parametrize(
     ("action", "state", "doubt", "arrived", "becomes"),
     [
