@@ -82,7 +82,7 @@ def test_the_client_hands_in_an_email_once(engine, elsewhere, api):
 
     assert first == again
     assert first.endswith(" ready\n")
-    assert messages(engine, "faktura-2026-17") == 1
+    assert messages(engine, "faktura-2026-16") == 1
 
 
 def test_the_client_needs_no_library_but_requests(elsewhere):
