@@ -16,6 +16,7 @@ from tests.support.rows import make_company, make_establishment, make_task
 from tests.support.shared_database import shared_engine
 from worker import db, intake
 from worker.enqueueing import Draft, enqueue
+from worker.intake import people, rows
 from worker.registers import RegisterError, sql_roles
 from worker.registers.naming import find_company
 
@@ -202,6 +203,40 @@ def test_a_bad_document_is_rejected_with_its_reason_and_blocks_no_other(engine, 
     ]
     assert "jana@.example" in eshop.state(bad)[1]
     assert "attachments.0.content: is not in base64" in eshop.state(odd)[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        pytest.param('{"a": ' + "[" * 1200 + "]" * 1200 + "}", "nested too deeply", id="depth"),
+        pytest.param('{"a": 1e5000}', "too many digits", id="digits"),
+    ],
+)
+def test_json_that_only_postgresql_can_read_blocks_no_other(engine, eshop, fields, why):
+    bad = eshop.enqueue(fields=fields, priority="transactional")
+    after = eshop.enqueue()
+
+    assert take_in(engine) is False
+
+    assert eshop.state(after)[0] == "ready"
+    state, reason, _ = eshop.state(bad)
+    assert (state, why in reason) == ("rejected", True)
+    with engine.connect() as connection:
+        assert why in people.look(connection, bad)["document"]["note"]
+
+
+def test_what_is_held_in_memory_at_once_is_bounded_though_the_database_compresses(
+    engine, eshop, monkeypatch
+):
+    monkeypatch.setattr(rows, "BATCH_OCTETS", 100_000)
+    numbers = [eshop.enqueue(body_html="x" * 60_000) for _ in range(4)]
+
+    with engine.begin() as connection:
+        found = rows.waiting(connection, [])
+    assert (len(found), found[0].more) == (2, True)
+    take_in(engine)
+
+    assert {eshop.state(one)[0] for one in numbers} == {"ready"}
 
 
 def test_what_was_rejected_can_be_handed_in_again_mended_under_its_key(engine, eshop):

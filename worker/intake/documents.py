@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -128,6 +129,25 @@ def _explained(error: ErrorDetails) -> ContentError:
     else:
         what = error["msg"][:1].lower() + error["msg"][1:]
     return ContentError(what, where, HELP)
+
+
+def loaded(text: str) -> Any:
+    """What stands in the JSON of a document.
+
+    PostgreSQL holds deeper nesting and longer numbers than can be read here.
+
+    Raises:
+        ContentError: it is one of these.
+
+    >>> loaded('{"schema": 1, "to": ["jana@zakaznik.example"]}')["schema"]
+    1
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ContentError("is nested too deeply to be read", "document", HELP) from None
+    except ValueError:
+        raise ContentError("has a number of too many digits", "document", HELP) from None
 
 
 def storable(given: Any) -> Any:

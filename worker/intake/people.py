@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.core.content import ContentError
 from worker.intake import rows
+from worker.intake.documents import loaded
 from worker.registers import RegisterError, audit
 
 
@@ -20,7 +22,7 @@ def look(connection: Connection, intake_id: int) -> dict[str, Any]:
     found = rows.listing(connection, rows.Look(id=intake_id))
     if not found:
         raise _unknown([intake_id])
-    return {**found[0], "document": _brief(rows.document(connection, intake_id))}
+    return {**found[0], "document": _readable(rows.document(connection, intake_id))}
 
 
 def retry(connection: Connection, ids: Sequence[int] | None) -> list[int]:
@@ -57,6 +59,13 @@ def _unknown(ids: Sequence[int]) -> RegisterError:
     return RegisterError(
         f"nothing rejected has the number {named}", "see `kadencia intake list` for what was"
     )
+
+
+def _readable(text: str | None) -> dict[str, Any] | None:
+    try:
+        return None if text is None else _brief(loaded(text))
+    except ContentError as error:
+        return {"note": f"cannot be shown: {error.what}"}
 
 
 def _brief(document: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -18,16 +18,24 @@ BATCH_OCTETS = 16_000_000
 """Chosen: of documents that are held in memory at once, beyond the first."""
 
 # Best priority first, then oldest, up to so many and so large. Who takes some passes over others'.
+# The size on disk is cheap to ask for, but of compressed text: what is left is measured again.
+# Documents are fetched as text: one that this language cannot read must not hide the others.
 WAITING = text("""
     WITH locked AS MATERIALIZED (
         SELECT id, priority, pg_column_size(document) AS size FROM intake
         WHERE state = 'waiting' AND id <> ALL (CAST(:without AS bigint[]))
         ORDER BY priority, id LIMIT :batch FOR UPDATE SKIP LOCKED),
-    summed AS (
-        SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before FROM locked)
-    SELECT i.id, i.company_id, i.channel, i.source, i.document,
-        (SELECT count(*) = :batch OR max(before) >= :octets FROM summed) AS more
-    FROM intake i JOIN summed s ON s.id = i.id WHERE s.before < :octets
+    summed AS MATERIALIZED (
+        SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before FROM locked),
+    measured AS MATERIALIZED (
+        SELECT i.id, i.priority, octet_length(CAST(i.document AS text)) AS size
+        FROM intake i JOIN summed s ON s.id = i.id WHERE s.before < :octets),
+    fitting AS MATERIALIZED (
+        SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before FROM measured)
+    SELECT i.id, i.company_id, i.channel, i.source, CAST(i.document AS text) AS document,
+        (SELECT count(*) = :batch OR max(before) >= :octets FROM summed)
+            OR (SELECT max(before) >= :octets FROM fitting) AS more
+    FROM intake i JOIN fitting f ON f.id = i.id WHERE f.before < :octets
     ORDER BY i.priority, i.id
 """)
 
@@ -73,7 +81,7 @@ LISTING = text("""
     ORDER BY i.id DESC LIMIT :most
 """)
 
-DOCUMENT = text("SELECT document FROM intake WHERE id = :id")
+DOCUMENT = text("SELECT CAST(document AS text) FROM intake WHERE id = :id")
 
 RETRY = text("""
     UPDATE intake SET state = 'waiting', settled_at = NULL
@@ -169,9 +177,9 @@ def listing(connection: Connection, which: Look) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(LISTING, values)]
 
 
-def document(connection: Connection, intake_id: int) -> dict[str, Any] | None:
-    """What was handed in; None once it is a message or was dismissed."""
-    found: dict[str, Any] | None = connection.execute(DOCUMENT, {"id": intake_id}).scalar_one()
+def document(connection: Connection, intake_id: int) -> str | None:
+    """What was handed in, as JSON; None once it is a message or was dismissed."""
+    found: str | None = connection.execute(DOCUMENT, {"id": intake_id}).scalar_one()
     return found
 
 

@@ -20,7 +20,7 @@ from worker.core.content import ContentError
 from worker.enqueueing import Draft, Enqueued, SmsDraft
 from worker.enqueueing.together import enqueue_sms_together, enqueue_together
 from worker.intake import rows
-from worker.intake.documents import read
+from worker.intake.documents import loaded, read
 from worker.intake.drafting import draft_of, enqueue_draft
 from worker.registers import RegisterError
 from worker.registers.naming import find_company
@@ -115,7 +115,7 @@ def _alone(connection: Connection, row: Row[Any], settings: Settings) -> Become:
 
 
 def _draft(connection: Connection, row: Row[Any]) -> Draft | SmsDraft:
-    given = read(Channel(row.channel), row.document)
+    given = read(Channel(row.channel), loaded(row.document))
     company_id = row.company_id
     if company_id is None:
         company_id = find_company(connection, given.company).id
