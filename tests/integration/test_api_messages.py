@@ -244,6 +244,12 @@ def test_what_is_wrong_is_told_by_its_place_and_never_repeated(eshop, office, se
         pytest.param({"data": b'"\\ud800"'}, "malformed", 400, id="half a character"),
         pytest.param({"data": b"{}", "type": "text/plain"}, "media-type", 415, id="another type"),
         pytest.param({"data": b" " * 34_000_000}, "too-large", 413, id="too much"),
+        pytest.param(
+            {"data": b'{"fields": {"a": [' + b"[]," * 500_000 + b"[]]}}"},
+            "too-large",
+            413,
+            id="more values than memory should hold",
+        ),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused(eshop, request_, kind, status):

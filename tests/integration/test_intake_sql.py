@@ -210,6 +210,7 @@ def test_a_bad_document_is_rejected_with_its_reason_and_blocks_no_other(engine, 
     [
         pytest.param('{"a": ' + "[" * 1200 + "]" * 1200 + "}", "nested too deeply", id="depth"),
         pytest.param('{"a": 1e5000}', "too many digits", id="digits"),
+        pytest.param('{"a": [' + "[]," * 500_000 + "[]]}", "500,000 values", id="values"),
     ],
 )
 def test_json_that_only_postgresql_can_read_blocks_no_other(engine, eshop, fields, why):

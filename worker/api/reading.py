@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from worker.api.given import FILE_TAGS, Given
 from worker.api.problems import Fault, Kind, Problem
-from worker.core.content import ContentError
+from worker.core.content import JSON_VALUES_MAX, ContentError, has_too_many_values
 from worker.enqueueing import KeyConflict
 
 G = TypeVar("G", bound=Given)
@@ -44,8 +44,12 @@ def read(model: type[G], octets: bytes | bytearray) -> G:
     """What is handed in as JSON.
 
     Raises:
-        Problem: it is no JSON, or not of this shape.
+        Problem: it is no JSON, not of this shape, or of more values than memory should hold.
     """
+    if has_too_many_values(octets):
+        raise Problem(
+            Kind.TOO_LARGE, f"the body holds more than {JSON_VALUES_MAX:,} values; shorten `fields`"
+        )
     try:
         return model.model_validate_json(octets)
     except ValidationError as error:

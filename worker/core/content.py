@@ -8,6 +8,8 @@ import re
 # Surrogates have no UTF-8 form, so they could never leave this process.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNENCODABLE = re.compile("[\x00\ud800-\udfff]")
+JSON_VALUES_MAX = 500_000
+"""Chosen: as Python's objects they take 65 MB at the most; few texts have as many commas."""
 _SHOWN = 80  # characters of an offending value repeated in an error; chosen: one line
 
 
@@ -62,6 +64,21 @@ def check_text(text: str, where: str) -> None:
     found = _UNENCODABLE.search(text)
     if found:
         raise ContentError(_has(found), where, "remove it")
+
+
+def has_too_many_values(json: str | bytes | bytearray) -> bool:
+    """Whether JSON holds more values than memory should, told before it is read.
+
+    Each value begins after a bracket or a comma; those within texts count as well.
+
+    >>> has_too_many_values('{"a": [1, 2]}'), has_too_many_values("[" + "[]," * 500_000 + "[]]")
+    (False, True)
+    >>> has_too_many_values(b'{"a": [1, 2]}')
+    False
+    """
+    if isinstance(json, str):
+        return sum(map(json.count, "[{,")) > JSON_VALUES_MAX
+    return sum(map(json.count, (b"[", b"{", b","))) > JSON_VALUES_MAX
 
 
 def _has(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from models.states import Channel
-from worker.core.content import ContentError, shown
+from worker.core.content import JSON_VALUES_MAX, ContentError, has_too_many_values, shown
 
 SCHEMA = 1
 """The version that this product takes. A new field keeps it; any other change raises it."""
@@ -134,7 +134,7 @@ def _explained(error: ErrorDetails) -> ContentError:
 def loaded(text: str) -> Any:
     """What stands in the JSON of a document.
 
-    PostgreSQL holds deeper nesting and longer numbers than can be read here.
+    PostgreSQL holds deeper nesting, longer numbers and more values than can be read here.
 
     Raises:
         ContentError: it is one of these.
@@ -142,6 +142,8 @@ def loaded(text: str) -> Any:
     >>> loaded('{"schema": 1, "to": ["jana@zakaznik.example"]}')["schema"]
     1
     """
+    if has_too_many_values(text):
+        raise ContentError(f"holds more than {JSON_VALUES_MAX:,} values", "document", HELP)
     try:
         return json.loads(text)
     except RecursionError:
