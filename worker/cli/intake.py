@@ -9,7 +9,7 @@ import typer
 from models.states import IntakeState
 from worker import intake
 from worker.cli import context
-from worker.cli.output import CommandError, JsonOption, say, show_one, show_rows, warn
+from worker.cli.output import CommandError, Exit, JsonOption, say, show_one, show_rows, warn
 
 app = typer.Typer(
     no_args_is_help=True, help="What services handed in by SQL or Celery, and was rejected."
@@ -60,6 +60,8 @@ def retry(
 ) -> None:
     """Take in anew what was rejected, once what was missing is there.
 
+    The exit code is 1 if something is rejected again.
+
     Example: kadencia intake retry 12
     """
     with context.transaction() as connection:
@@ -69,6 +71,8 @@ def retry(
     with context.transaction() as connection:
         rows = [intake.listing(connection, intake.Look(id=one))[0] for one in again]
     show_rows(rows, ["id", "state", "message_id", "why"], False)
+    if any(row["state"] == IntakeState.REJECTED for row in rows):
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command("dismiss")
