@@ -75,4 +75,5 @@ def main(directory: Path, log_format: str, *processes: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # however the tests were started, nohup included
     sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
