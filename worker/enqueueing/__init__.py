@@ -9,8 +9,9 @@ from __future__ import annotations
 from worker.enqueueing.drafts import Draft
 from worker.enqueueing.files import NUMBER_COLUMNS, BadRow, MailingFile
 from worker.enqueueing.many import BadRows, Tally, enqueue_many
-from worker.enqueueing.one import Enqueued, KeyConflict, enqueue
-from worker.enqueueing.sms import SmsDraft, enqueue_sms
+from worker.enqueueing.places import Enqueued, KeyConflict
+from worker.enqueueing.sms import SmsDraft
+from worker.enqueueing.together import enqueue, enqueue_sms
 
 __all__ = [
     "NUMBER_COLUMNS",

@@ -28,7 +28,7 @@ from worker.enqueueing.drafts import (
 )
 from worker.enqueueing.files import ADDRESS_COLUMNS, Row
 from worker.enqueueing.occurrences import Occurrences
-from worker.enqueueing.one import Place
+from worker.enqueueing.places import Place
 from worker.enqueueing.sheet import ROW_KEY_OCTETS, Item, Templates, row_key
 from worker.outbox import inbox
 from worker.outbox.inbox import NewRecipient
@@ -125,7 +125,6 @@ class LetterSheet:
         shared = inbox.Shared(
             self.mailing.company_id,
             where.lane_id,
-            inbox.body(connection, self.body),
             self.mailing.priority,
             *times,
             reply_to=self.reply_to,
@@ -133,7 +132,9 @@ class LetterSheet:
             headers=self.headers,
             reference=self.mailing.reference,
         )
-        return len(inbox.store(connection, shared, [_message(one, where) for one in items]))
+        body_id = inbox.body(connection, self.body)
+        new = [_message(one, where) for one in items]
+        return len(inbox.store(connection, shared, body_id, new))
 
     def _check_body(self, row: Row) -> None:
         filled = {

@@ -20,7 +20,7 @@ from worker.enqueueing.drafts import Draft, span
 from worker.enqueueing.files import BadRow, MailingFile, Row
 from worker.enqueueing.letter_sheet import LetterSheet
 from worker.enqueueing.occurrences import Occurrences
-from worker.enqueueing.one import KeyConflict, Place, place, refuse_conflict
+from worker.enqueueing.places import KeyConflict, Place, place, refuse_conflict
 from worker.enqueueing.sheet import Item, Sheet
 from worker.enqueueing.sms import NO_RULES, SmsDraft
 from worker.enqueueing.sms_sheet import SmsSheet

@@ -16,7 +16,7 @@ from worker.enqueueing.digests import canonical
 from worker.enqueueing.drafts import KEY_CHARACTERS_MAX
 from worker.enqueueing.files import Row
 from worker.enqueueing.occurrences import Occurrences
-from worker.enqueueing.one import Place
+from worker.enqueueing.places import Place
 
 ROW_KEY_OCTETS = 16  # chosen: no two rows of any list have the same by chance
 

@@ -1,4 +1,4 @@
-"""Enqueueing one SMS within the caller's transaction."""
+"""An SMS as it is handed in, and how its number and text become what will go."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from models.states import Channel, Priority
+from models.states import Priority
 from worker.compose import check_template, render
 from worker.core.phone_numbers import PhoneNumber, parse_number
 from worker.core.sms_rules import TextRules, fit
-from worker.core.sms_sender import check_sender
 from worker.core.sms_text import Measured, measure, transliterate
 from worker.enqueueing.digests import digest_of
-from worker.enqueueing.drafts import check_names, check_values, span
-from worker.enqueueing.one import Enqueued, once, place
-from worker.enqueueing.traced import traced
-from worker.outbox import inbox, sms_inbox
+from worker.enqueueing.drafts import check_values
+from worker.outbox import sms_inbox
 
 NO_RULES = TextRules()
 
@@ -72,45 +67,6 @@ class Worded:
     given: str = field(repr=False)
     text: str = field(repr=False)
     measured: Measured
-
-
-@traced
-def enqueue_sms(connection: Connection, draft: SmsDraft) -> Enqueued:
-    """Store an SMS; it exists if and only if the caller's transaction commits.
-
-    A suppressed number is no error here: it is looked up when the SMS is claimed.
-
-    Args:
-        connection: of the caller's transaction, READ COMMITTED.
-        draft: the SMS.
-
-    Raises:
-        ContentError: it cannot be sent as it is; nothing was stored.
-        KeyConflict: its idempotency key was used for other content; names that message.
-    """
-    check_names(draft.idempotency_key, draft.reference)
-    belongs = draft.company_id, draft.establishment_id, draft.task_id
-    where = place(connection, *belongs, Channel.SMS)
-    taker = sms_inbox.taker(connection, *belongs)
-    worded = word(draft, where.country, taker.rules if taker else NO_RULES)
-    sender = None if draft.sender is None else check_sender(draft.sender)
-    not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
-    digest = sms_digest(draft, worded, sender)
-    key = draft.idempotency_key
-    shared = sms_inbox.SharedSms(
-        draft.company_id, where.lane_id, draft.priority, not_before, expires_at, draft.reference
-    )
-    new = new_sms(worded, sender, key, digest if key else None)
-    done = once(
-        connection,
-        draft.company_id,
-        key,
-        digest,
-        lambda: sms_inbox.store_sms(connection, shared, [new]).get(new.own_key),
-    )
-    if done.created:
-        inbox.notify(connection, where.lane_id, draft.priority)
-    return done
 
 
 def word(draft: SmsDraft, country: str, rules: TextRules) -> Worded:

@@ -14,7 +14,7 @@ from worker.core.sms_rules import units_left
 from worker.core.sms_text import Saving, measure, saving, transliterate
 from worker.enqueueing.files import BadRow, MailingFile
 from worker.enqueueing.occurrences import Occurrences
-from worker.enqueueing.one import check_place
+from worker.enqueueing.places import check_place
 from worker.enqueueing.sms import NO_RULES, SmsDraft, Worded, word
 from worker.enqueueing.sms_sheet import SmsSheet
 from worker.outbox import sms_inbox, sms_prices

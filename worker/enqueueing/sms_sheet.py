@@ -19,7 +19,7 @@ from worker.enqueueing.digests import canonical, digest_of
 from worker.enqueueing.drafts import check_names
 from worker.enqueueing.files import NUMBER_COLUMNS, Row
 from worker.enqueueing.occurrences import Occurrences
-from worker.enqueueing.one import Place
+from worker.enqueueing.places import Place
 from worker.enqueueing.sheet import ROW_KEY_OCTETS, Item, Templates, row_key
 from worker.enqueueing.sms import SmsDraft, Worded, new_sms, worded
 from worker.outbox import sms_inbox

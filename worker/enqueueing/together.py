@@ -1,4 +1,4 @@
-"""Enqueueing many messages that were handed in together: each is good or bad by itself.
+"""Enqueueing messages that were handed in together, or one alone: each is good or bad by itself.
 
 A few statements for hundreds of them, all within the caller's transaction.
 """
@@ -18,13 +18,13 @@ from settings import Settings
 from worker.compose import new_message_id
 from worker.core.content import ContentError, shown
 from worker.core.sms_sender import check_sender
-from worker.enqueueing.drafts import Checked, Draft, check, check_names, span
-from worker.enqueueing.one import Enqueued, Place, place, refuse_conflict
+from worker.enqueueing.drafts import Draft, check, check_names, span
+from worker.enqueueing.places import Enqueued, Place, place, refuse_conflict
 from worker.enqueueing.sms import NO_RULES, SmsDraft, new_sms, sms_digest, word
 from worker.enqueueing.traced import traced
 from worker.outbox import inbox, inbox_each, sms_inbox
-from worker.outbox.inbox_each import Letter, Text
-from worker.outbox.sms_inbox import SharedSms, Taker
+from worker.outbox.inbox_each import Letter
+from worker.outbox.sms_inbox import SharedSms, Taker, Text
 
 Become = Enqueued | ContentError
 """What became of a draft: its message, or why it cannot be sent as it is."""
@@ -74,6 +74,41 @@ class Places:
         return self._takers[belongs]
 
 
+def enqueue(connection: Connection, draft: Draft, settings: Settings) -> Enqueued:
+    """Store a message; it exists if and only if the caller's transaction commits.
+
+    Suppressed addresses are no error here: they are looked up when it is claimed.
+
+    Args:
+        connection: of the caller's transaction, READ COMMITTED.
+        draft: the message.
+        settings: with the limits on size and recipients.
+
+    Raises:
+        ContentError: it cannot be sent as it is; nothing was stored.
+        KeyConflict: its idempotency key was used for other content; names that message.
+    """
+    (become,) = enqueue_together(connection, [draft], settings)
+    return _or_raise(become)
+
+
+def enqueue_sms(connection: Connection, draft: SmsDraft) -> Enqueued:
+    """Store an SMS; it exists if and only if the caller's transaction commits.
+
+    A suppressed number is no error here: it is looked up when the SMS is claimed.
+
+    Args:
+        connection: of the caller's transaction, READ COMMITTED.
+        draft: the SMS.
+
+    Raises:
+        ContentError: it cannot be sent as it is; nothing was stored.
+        KeyConflict: its idempotency key was used for other content; names that message.
+    """
+    (become,) = enqueue_sms_together(connection, [draft])
+    return _or_raise(become)
+
+
 @traced
 def enqueue_together(
     connection: Connection, drafts: Sequence[Draft], settings: Settings
@@ -89,18 +124,7 @@ def enqueue_together(
         What became of each draft, in their order. One that is bad stores nothing.
     """
     places = Places(connection, Channel.EMAIL)
-
-    def checked(draft: Draft) -> tuple[Draft, Checked, Place]:
-        return draft, check(draft, settings), places.of(draft)
-
-    fine = [_tried(partial(checked, one)) for one in drafts]
-    bodies = inbox_each.bodies(
-        connection, (one[1].body for one in fine if not isinstance(one, ContentError))
-    )
-    ready = [
-        one if isinstance(one, ContentError) else _tried(partial(_letter, one, bodies))
-        for one in fine
-    ]
+    ready = [_tried(partial(_letter, one, places, settings)) for one in drafts]
     return _stored(connection, drafts, ready, inbox_each.store)
 
 
@@ -109,17 +133,17 @@ def enqueue_sms_together(connection: Connection, drafts: Sequence[SmsDraft]) -> 
     """Store SMS of one company, as `enqueue_together` does e-mails."""
     places = Places(connection, Channel.SMS)
     ready = [_tried(partial(_text, one, places)) for one in drafts]
-    return _stored(connection, drafts, ready, inbox_each.store_sms)
+    return _stored(connection, drafts, ready, sms_inbox.store_texts)
 
 
-def _letter(one: tuple[Draft, Checked, Place], bodies: dict[bytes, int]) -> Ready[Letter]:
-    draft, checked, where = one
+def _letter(draft: Draft, places: Places, settings: Settings) -> Ready[Letter]:
+    checked = check(draft, settings)
+    where = places.of(draft)
     not_before, expires_at = span(draft.not_before, draft.expires_at, where.now)
     digest, key = checked.digest(draft), draft.idempotency_key
     shared = inbox.Shared(
         company_id=draft.company_id,
         lane_id=where.lane_id,
-        body_id=bodies[checked.body.digest],
         priority=draft.priority,
         not_before=not_before,
         expires_at=expires_at,
@@ -136,7 +160,7 @@ def _letter(one: tuple[Draft, Checked, Place], bodies: dict[bytes, int]) -> Read
         key=key,
         digest=digest if key else None,
     )
-    return Ready(new.message_id, key, digest, Letter(shared, new))
+    return Ready(new.message_id, key, digest, Letter(shared, checked.body, new))
 
 
 def _text(draft: SmsDraft, places: Places) -> Ready[Text]:
@@ -164,7 +188,8 @@ def _stored(
     company_id = drafts[0].company_id
     keys = [one.key for one in ready if isinstance(one, Ready) and one.key is not None]
     known = inbox.by_key(connection, company_id, keys)
-    new = list(_first_of_each(ready, known))
+    # In the order of their keys: two that store the same wait for each other, never in a ring.
+    new = sorted(_first_of_each(ready, known), key=lambda one: one.key or "")
     made = store(connection, company_id, [one.given for one in new]) if new else {}
     if made:
         _notify(connection, (one.given for one in new if one.name in made))

@@ -132,7 +132,6 @@ class Shared:
 
     company_id: int
     lane_id: int
-    body_id: int
     priority: Priority
     not_before: datetime
     expires_at: datetime
@@ -239,8 +238,10 @@ def _find_or_make(
             return made, True
 
 
-def store(connection: Connection, shared: Shared, messages: Sequence[NewMessage]) -> dict[str, int]:
-    """Store messages as ready, but those whose idempotency key is taken.
+def store(
+    connection: Connection, shared: Shared, body_id: int, messages: Sequence[NewMessage]
+) -> dict[str, int]:
+    """Store messages of one body as ready, but those whose idempotency key is taken.
 
     Waits for another transaction that is storing the same key.
 
@@ -250,7 +251,7 @@ def store(connection: Connection, shared: Shared, messages: Sequence[NewMessage]
     values = {
         "company": shared.company_id,
         "lane": shared.lane_id,
-        "body": shared.body_id,
+        "body": body_id,
         "priority": int(shared.priority),
         "not_before": shared.not_before,
         "expires_at": shared.expires_at,

@@ -1,4 +1,4 @@
-"""Storing many messages at once that have nothing in common but their company."""
+"""Storing many e-mails at once that have nothing in common but their company."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sqlalchemy import Connection, text
 
 from worker.outbox import inbox, sms_inbox
 from worker.outbox.inbox import NewBody, NewMessage, Shared
-from worker.outbox.sms_inbox import NewSms, SharedSms
 
 # KEY SHARE as in `inbox`: retention must not drop it before our message points at it.
 BODIES = text("""
@@ -27,11 +26,10 @@ MAKE_BODIES = text("""
     ON CONFLICT DO NOTHING RETURNING digest, id
 """)
 
-# In the order of their keys: two that store the same ones wait for each other, and never in a ring.
 STORE = text("""
     WITH given AS (
         SELECT * FROM json_to_recordset(CAST(:messages AS json)) AS g(
-            lane bigint, body bigint, priority smallint, not_before timestamptz,
+            place integer, lane bigint, body bigint, priority smallint, not_before timestamptz,
             expires_at timestamptz, reply_to text[], list_unsubscribe text[], headers jsonb,
             reference text, message_id text, subject text, fields jsonb, key text, digest text,
             domain text, domains jsonb, cost smallint)),
@@ -43,7 +41,7 @@ STORE = text("""
             g.reply_to, g.list_unsubscribe, g.headers, g.reference,
             g.message_id, g.subject, g.fields, g.key, decode(g.digest, 'hex'),
             g.domain, g.domains, g.cost
-        FROM given g ORDER BY g.key
+        FROM given g ORDER BY g.place
         ON CONFLICT (company_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, message_id),
     addressed AS (
@@ -55,46 +53,14 @@ STORE = text("""
     SELECT message_id, id FROM made
 """)
 
-STORE_SMS = text("""
-    WITH given AS (
-        SELECT * FROM json_to_recordset(CAST(:messages AS json)) AS g(
-            lane bigint, priority smallint, not_before timestamptz, expires_at timestamptz,
-            reference text, own_key text, number text, calling_code text, sender text, text text,
-            encoding text, segments smallint, key text, digest text)),
-    made AS (
-        INSERT INTO message (company_id, lane_id, channel, priority, not_before, expires_at,
-            reference, message_id, idempotency_key, digest, domain, cost)
-        SELECT :company, g.lane, 'sms', g.priority, g.not_before, g.expires_at, g.reference,
-            g.own_key, g.key, decode(g.digest, 'hex'), g.calling_code, g.segments
-        FROM given g ORDER BY g.key
-        ON CONFLICT (company_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING id, message_id),
-    addressed AS (
-        INSERT INTO recipient (message_id, position, kind, address, domain, cost)
-        SELECT made.id, 0, 'to', g.number, g.calling_code, g.segments
-        FROM given g JOIN made ON made.message_id = g.own_key),
-    worded AS (
-        INSERT INTO sms (message_id, sender, text, encoding, segments)
-        SELECT made.id, g.sender, g.text, g.encoding, g.segments
-        FROM given g JOIN made ON made.message_id = g.own_key)
-    SELECT message_id, id FROM made
-""")
-
 
 @dataclass(frozen=True, slots=True)
 class Letter:
     """An e-mail with all that is stored of it."""
 
     shared: Shared
+    body: NewBody
     new: NewMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """An SMS with all that is stored of it."""
-
-    shared: SharedSms
-    new: NewSms
 
 
 def bodies(connection: Connection, new: Iterable[NewBody]) -> dict[bytes, int]:
@@ -116,47 +82,36 @@ def bodies(connection: Connection, new: Iterable[NewBody]) -> dict[bytes, int]:
 
 
 def store(connection: Connection, company: int, letters: Sequence[Letter]) -> dict[str, int]:
-    """Store e-mails as ready, but those whose idempotency key is taken.
+    """Store e-mails and their bodies as ready, in this order, but none whose key is taken.
 
     Waits for other transactions that are storing the same keys.
 
     Returns:
         The id of each that was stored, by its Message-ID.
     """
+    ids = bodies(connection, (one.body for one in letters))
     values = {
         "company": company,
-        "messages": _as_json([_letter_row(one) for one in letters]),
+        "messages": _as_json(
+            [
+                {"place": place, **_letter_row(one, ids[one.body.digest])}
+                for place, one in enumerate(letters)
+            ]
+        ),
         "recipients": _as_json(list(inbox.recipient_rows([one.new for one in letters]))),
     }
     return {row.message_id: row.id for row in connection.execute(STORE, values)}
 
 
-def store_sms(connection: Connection, company: int, texts: Sequence[Text]) -> dict[str, int]:
-    """Store SMS, as `store` does e-mails; their ids by own key."""
-    rows = [_shared_row(one.shared) | sms_inbox.row_of(one.new) for one in texts]
-    values = {"company": company, "messages": _as_json(rows)}
-    return {row.message_id: row.id for row in connection.execute(STORE_SMS, values)}
-
-
-def _letter_row(one: Letter) -> dict[str, Any]:
+def _letter_row(one: Letter, body_id: int) -> dict[str, Any]:
     shared = one.shared
     return {
-        **_shared_row(shared),
-        "body": shared.body_id,
+        **sms_inbox.shared_row(shared),
+        "body": body_id,
         "reply_to": shared.reply_to or None,
         "list_unsubscribe": shared.list_unsubscribe or None,
         "headers": shared.headers or None,
         **inbox.row_of(one.new),
-    }
-
-
-def _shared_row(shared: Shared | SharedSms) -> dict[str, Any]:
-    return {
-        "lane": shared.lane_id,
-        "priority": int(shared.priority),
-        "not_before": shared.not_before.isoformat(),
-        "expires_at": shared.expires_at.isoformat(),
-        "reference": shared.reference,
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from models.states import Priority
 from worker.core.sms_rules import TextRules
+from worker.outbox.inbox import Shared
 from worker.outbox.waking import TAKES_LANE
 
 # A lane need not be there yet: who only asks for a price makes none.
@@ -30,14 +31,15 @@ TAKER = text(f"""
 STORE = text("""
     WITH given AS (
         SELECT * FROM json_to_recordset(CAST(:messages AS json)) AS g(
-            own_key text, number text, calling_code text, sender text, text text,
-            encoding text, segments smallint, key text, digest text)),
+            place integer, lane bigint, priority smallint, not_before timestamptz,
+            expires_at timestamptz, reference text, own_key text, number text,
+            calling_code text, sender text, text text, encoding text, segments smallint, key text, digest text)),
     made AS (
         INSERT INTO message (company_id, lane_id, channel, priority, not_before, expires_at,
             reference, message_id, idempotency_key, digest, domain, cost)
-        SELECT :company, :lane, 'sms', :priority, :not_before, :expires_at, :reference,
+        SELECT :company, g.lane, 'sms', g.priority, g.not_before, g.expires_at, g.reference,
             g.own_key, g.key, decode(g.digest, 'hex'), g.calling_code, g.segments
-        FROM given g
+        FROM given g ORDER BY g.place
         ON CONFLICT (company_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, message_id),
     addressed AS (
@@ -95,6 +97,14 @@ class NewSms:
     digest: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An SMS with all that is stored of it."""
+
+    shared: SharedSms
+    new: NewSms
+
+
 def taker(
     connection: Connection, company: int, establishment: int | None, task: int | None
 ) -> Taker | None:
@@ -115,23 +125,35 @@ def taker(
 
 
 def store_sms(connection: Connection, shared: SharedSms, given: Sequence[NewSms]) -> dict[str, int]:
-    """Store SMS as ready, but those whose idempotency key is taken.
+    """Store SMS that have much in common, as `store_texts` does."""
+    return store_texts(connection, shared.company_id, [Text(shared, one) for one in given])
+
+
+def store_texts(connection: Connection, company: int, texts: Sequence[Text]) -> dict[str, int]:
+    """Store SMS of a company as ready, in this order, but those whose idempotency key is taken.
 
     Waits for another transaction that is storing the same key.
 
     Returns:
         The id of each SMS that was stored, by its own key.
     """
-    values = {
-        "company": shared.company_id,
+    rows = [
+        {"place": place, **shared_row(one.shared), **row_of(one.new)}
+        for place, one in enumerate(texts)
+    ]
+    values = {"company": company, "messages": json.dumps(rows, ensure_ascii=False)}
+    return {row.message_id: row.id for row in connection.execute(STORE, values)}
+
+
+def shared_row(shared: SharedSms | Shared) -> dict[str, Any]:
+    """What a message has in common with others, as JSON can hold it."""
+    return {
         "lane": shared.lane_id,
         "priority": int(shared.priority),
-        "not_before": shared.not_before,
-        "expires_at": shared.expires_at,
+        "not_before": shared.not_before.isoformat(),
+        "expires_at": shared.expires_at.isoformat(),
         "reference": shared.reference,
-        "messages": json.dumps([row_of(one) for one in given], ensure_ascii=False),
     }
-    return {row.message_id: row.id for row in connection.execute(STORE, values)}
 
 
 def row_of(new: NewSms) -> dict[str, Any]:
