@@ -33,7 +33,8 @@ STORE = text("""
         SELECT * FROM json_to_recordset(CAST(:messages AS json)) AS g(
             place integer, lane bigint, priority smallint, not_before timestamptz,
             expires_at timestamptz, reference text, own_key text, number text,
-            calling_code text, sender text, text text, encoding text, segments smallint, key text, digest text)),
+            calling_code text, sender text, text text, encoding text,
+            segments smallint, key text, digest text)),
     made AS (
         INSERT INTO message (company_id, lane_id, channel, priority, not_before, expires_at,
             reference, message_id, idempotency_key, digest, domain, cost)
