@@ -232,17 +232,8 @@ class _Connection(HTTPConnection):
         self._on_connect(self.sock)
 
 
-class _TlsConnection(HTTPSConnection):
+class _TlsConnection(_Connection, HTTPSConnection):
     """The same, once TLS has been agreed on."""
-
-    def __init__(self, *args: Any, on_connect: Callable[[Any], None], **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._on_connect = on_connect
-
-    def connect(self) -> None:
-        """Connect; called by urllib3."""
-        super().connect()
-        self._on_connect(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
