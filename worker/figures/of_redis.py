@@ -5,28 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from settings.names import (
-    CONTROL_QUEUE,
-    eurosms_first_queue,
-    eurosms_queue,
-    eurosms_reports_queue,
-    first_queue,
-    send_queue,
-    sweep_queue,
-)
+from settings.names import CONTROL_QUEUE, server_queues
 from worker.figures import catalogue as of
 from worker.figures.catalogue import Point
 from worker.figures.of_database import Seen
 from worker.throttle import LogLost, Throttle
-
-QUEUES = (
-    sweep_queue,
-    first_queue,
-    send_queue,
-    eurosms_first_queue,
-    eurosms_reports_queue,
-    eurosms_queue,
-)
 
 
 def of_redis(throttle: Throttle, seen: Seen, *, tasks_in_redis: bool) -> list[Point]:
@@ -64,7 +47,7 @@ def _throttle(throttle: Throttle, seen: Seen) -> Iterator[Point]:
 
 
 def _queues(throttle: Throttle, servers: tuple[str, ...]) -> Iterator[Point]:
-    names = [CONTROL_QUEUE, *(queue(server) for server in servers for queue in QUEUES)]
+    names = [CONTROL_QUEUE, *(name for server in servers for name in server_queues(server))]
     pipe = throttle.client.pipeline(transaction=False)
     for name in names:
         pipe.llen(name)
